@@ -1,0 +1,1 @@
+"""Readers of data sets, the HDF5 store, splits."""

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion: tensors and callables; no skeletons, no networks."""

@@ -1,0 +1,83 @@
+"""The errors that a user can cause, and the exit code that each one ends with.
+
+::
+
+    SkelaugError
+    ├── UsageError        2   an option, a configuration or an output path is wrong
+    ├── DataError         3   an input file does not say what its format promises
+    ├── DependencyError   4   a package or a device is missing
+    ├── NotFoundError     5   a model, label or file does not exist
+    ├── StorageError      3   the disk is full or a folder cannot be written
+    └── CheckFailedError  7   a check ran and did not pass
+
+A message is one line: ``<where>: <expected>, got <received>; <what to do>``. Exit code 6 (finished,
+but some inputs were rejected) is a result, not an error: see ``skelaug.workflows``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CheckFailedError",
+    "DataError",
+    "DependencyError",
+    "NotFoundError",
+    "SkelaugError",
+    "StorageError",
+    "UsageError",
+    "did_you_mean",
+]
+
+
+class SkelaugError(Exception):
+    """A mistake that the user can put right; the command line prints it as one line."""
+
+    exit_code = 2
+
+
+class UsageError(SkelaugError):
+    """An option, a configuration or an output path is wrong."""
+
+    exit_code = 2
+
+
+class DataError(SkelaugError):
+    """An input file does not say what its format promises."""
+
+    exit_code = 3
+
+
+class DependencyError(SkelaugError):
+    """A package or a device is missing."""
+
+    exit_code = 4
+
+
+class NotFoundError(SkelaugError):
+    """A model, a label or a file does not exist."""
+
+    exit_code = 5
+
+
+class StorageError(SkelaugError):
+    """A disk is full, or a folder cannot be written."""
+
+    exit_code = 3
+
+
+class CheckFailedError(SkelaugError):
+    """A check ran to its end and did not pass."""
+
+    exit_code = 7
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """A half sentence with the nearest of the choices, or with all of them when none is near."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], n=3, cutoff=0.5)
+    named = [c for c in known if c.lower() in near]
+    if named:
+        return "did you mean " + " or ".join(repr(c) for c in named) + "?"
+    return "known are " + ", ".join(known)

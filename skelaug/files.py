@@ -1,0 +1,103 @@
+"""A file is whole or absent: writing through a temporary name, hashing, no overwriting."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from skelaug.errors import NotFoundError, StorageError, UsageError
+
+__all__ = ["replacing", "require_file", "require_new", "sha256", "storage_errors", "write_text"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder inside the block into a one-line StorageError."""
+    try:
+        yield
+    except OSError as error:
+        text = str(error)
+        if error.errno in _FULL or "No space left" in text:
+            raise StorageError(
+                f"{path}: the disk is full; free some space and run the same command again"
+            ) from error
+        if error.errno in _FORBIDDEN or "Permission denied" in text or "Read-only" in text:
+            raise StorageError(
+                f"{path}: the folder cannot be written; choose another output path"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its name only if the block succeeds.
+
+    The content is flushed to the disk before the rename, so a reader sees the old file or the
+    whole new one. A killed process leaves `.NAME.*.part`; the next writer of `path` removes it.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for dead in path.parent.glob(f".{path.name}.*.part"):
+            dead.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (UTF-8)."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_file(path: Path) -> Path:
+    """The path, if something is there.
+
+    Raises:
+        NotFoundError: Nothing is there.
+    """
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such file or folder; check the path")
+    return path
+
+
+def require_new(path: Path, *, force: bool = False) -> Path:
+    """The path, if an output may be written there.
+
+    Raises:
+        UsageError: Something is there and `force` is not set.
+    """
+    if path.exists() and not force:
+        raise UsageError(f"{path}: already exists; choose another name or add --force")
+    return path

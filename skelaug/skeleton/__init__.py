@@ -1,0 +1,1 @@
+"""Layouts, sequences, geometry: what a skeleton is; knows no torch and no files."""

@@ -1,0 +1,1 @@
+"""Where the parts meet: run(config) -> Report; nothing here prints."""

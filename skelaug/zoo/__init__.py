@@ -1,0 +1,1 @@
+"""Packaged weights, their cards, and the lookup."""
