@@ -1,0 +1,128 @@
+"""The root of the command line: mounting, --version, and the only place that knows exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+
+from skelaug import __version__
+from skelaug.cli import exits, render
+from skelaug.errors import SkelaugError
+
+__all__ = ["app", "main"]
+
+_WIDTH = 100
+_CODES = "; ".join(f"{code} {meaning}" for code, meaning in exits.EXIT_CODES.items())
+
+# Since 0.26 typer carries its own copy of click: its public BadParameter leads to the parent of
+# all mistakes on a command line in either case.
+_CommandLineError: type[Any] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="skelaug",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help is printed as it is written: "[kick]" is not markup
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
+    epilog=f"Exit codes: {_CODES}.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn a handful of labelled skeleton clips into a recognizer that works.
+
+    `skelaug COMMAND --help` explains a command and shows examples to copy.
+    """
+    if version:
+        render.write(f"skelaug {__version__}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        render.write(context.get_help() + "\n")
+        raise typer.Exit
+
+
+def _mount(command: Callable[..., None], examples: Sequence[str], *, name: str = "") -> None:
+    lines = "\n".join(f"  {example}" for example in examples)
+    # \b keeps the lines of the examples as they are
+    app.command(name or command.__name__, epilog=f"Examples:\n\n\b\n{lines}")(command)
+
+
+for _module, _function, _name in (
+    ("convert", "convert", "convert"),
+    ("images", "images", "images"),
+    ("info", "info", "info"),
+    ("train", "train", "train"),
+    ("synth", "synth", "synth"),
+    ("evaluate", "evaluate", "eval"),
+    ("view", "view", "view"),
+    ("models", "models", "models"),
+    ("doctor", "doctor", "doctor"),
+):
+    if importlib.util.find_spec(f"skelaug.cli.{_module}"):
+        _loaded = importlib.import_module(f"skelaug.cli.{_module}")
+        _mount(getattr(_loaded, _function), _loaded.EXAMPLES, name=_name)
+
+
+def main() -> None:
+    """Run the command line and end the process with the right exit code."""
+    sys.excepthook = _report_bug
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every expected error becomes one line on stderr."""
+    try:
+        code = app(list(arguments), prog_name="skelaug", standalone_mode=False)
+    except SkelaugError as error:
+        return _fail(str(error), error.exit_code)
+    except _CommandLineError as error:
+        return _fail(_usage(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = exits.INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("skelaug"):
+            raise
+        return _fail(f"package {error.name!r} is missing; pip install {error.name}", 4)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}; check the path and its permissions", 3)
+    if code == exits.INTERRUPTED:
+        return _fail(
+            "interrupted; no output is half-written, and --resume goes on where a command has it",
+            exits.INTERRUPTED,
+        )
+    return code if isinstance(code, int) else exits.DONE
+
+
+def _fail(message: str, code: int) -> int:
+    render.error(message)
+    return code
+
+
+def _usage(error: Any) -> str:
+    """The message of a mistake on the command line as one line that says where help is."""
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
+    path = error.ctx.command_path if error.ctx else "skelaug"
+    return f"{message}; see `{path} --help`"
+
+
+def _report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    sys.__excepthook__(kind, error, trace)
+    render.error(
+        "this is a bug of skelaug; please report the lines above with the output of "
+        "`skelaug doctor`"
+    )

@@ -1,0 +1,17 @@
+"""``skelaug doctor``: the environment, for a bug report."""
+
+from __future__ import annotations
+
+from skelaug.cli import render
+from skelaug.cli.options import AsJson
+
+__all__ = ["EXAMPLES", "doctor"]
+
+EXAMPLES = ["skelaug doctor", "skelaug doctor --json"]
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Print versions, cores, memory, devices, disk space and packaged models."""
+    from skelaug.workflows import doctor as workflow
+
+    render.report("doctor", workflow.run(), as_json=as_json)

@@ -1,0 +1,30 @@
+"""Options that several commands share, so that a flag means the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "DryRun", "Force", "Output", "Quiet", "Resume", "Seed", "SetValues"]
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists already.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything, say what would be done, write nothing."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on where an earlier run of the same command stopped."),
+]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="File to write.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Root of every random number.")]
+SetValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one value; may be repeated."),
+]
