@@ -1,1 +1,55 @@
-"""One file per paper or network; a network takes plain arguments and a layout's sizes."""
+"""One file per paper or network; a network takes plain arguments and a layout's sizes.
+
+The registries are literal. A denoiser is called ``network(x, step, labels=None)``, a guide
+``guide(x)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from skelaug.errors import UsageError, did_you_mean
+from skelaug.models.frame_transformer import FrameTransformer
+from skelaug.models.st_trans import STTrans
+
+__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "build"]
+
+Constructor = Callable[..., nn.Module]
+
+DENOISERS: Mapping[str, Constructor] = {
+    "frame-transformer": FrameTransformer,
+}
+GUIDES: Mapping[str, Constructor] = {
+    "st-trans": STTrans,
+}
+CLASSIFIERS: Mapping[str, Constructor] = {}
+
+
+def build(
+    kind: str, arguments: Mapping[str, Any], *, generator: torch.Generator | None = None
+) -> nn.Module:
+    """The network of a registry's name.
+
+    Args:
+        kind: A key of one of the registries.
+        arguments: Keyword arguments of its constructor (plain JSON values).
+        generator: The source of the initial weights, which leaves torch's global one as it was;
+            None takes them from the global one.
+
+    Raises:
+        UsageError: The kind is unknown, or the arguments do not fit it.
+    """
+    networks = {**DENOISERS, **GUIDES, **CLASSIFIERS}
+    if kind not in networks:
+        raise UsageError(f"network: no kind {kind!r}; {did_you_mean(kind, networks)}")
+    with torch.random.fork_rng(devices=[], enabled=generator is not None):
+        if generator is not None:
+            torch.random.set_rng_state(generator.get_state())
+        try:
+            return networks[kind](**arguments)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"network {kind!r}: {error}") from error

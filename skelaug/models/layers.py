@@ -1,0 +1,93 @@
+"""What several networks share: self-attention, and step and class as one vector."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Conditioning", "SelfAttention", "sinusoid"]
+
+
+def sinusoid(position: Tensor, dim: int) -> Tensor:
+    """Cosines and sines of a number at geometrically falling frequencies.
+
+    Ho et al. 2020 after Vaswani et al. 2017; frequency k is 10000^(-k / (dim / 2)), the cosines
+    stand first.
+
+    Args:
+        position: Any shape; steps or frame numbers.
+        dim: Size of the new last axis D, even.
+
+    Returns:
+        The shape of `position` with D appended, float32 (or float64 for float64 positions).
+
+    Raises:
+        ValueError: `dim` is odd.
+    """
+    if dim % 2:
+        raise ValueError(f"sinusoid: expected an even dim, got {dim}")
+    position = position if position.dtype == torch.float64 else position.float()
+    k = torch.arange(dim // 2, dtype=position.dtype, device=position.device)
+    angle = position[..., None] * torch.exp(-math.log(10_000.0) * k / (dim // 2))
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+class Conditioning(nn.Module):
+    """The step through an MLP, plus an embedding of the class (Nichol and Dhariwal 2021, sec. 2).
+
+    Class `num_classes` is the dropped label; a network without classes ignores labels.
+    """
+
+    def __init__(self, *, frequencies: int, dim: int, num_classes: int = 0) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.num_classes = num_classes
+        self.time = nn.Sequential(nn.Linear(frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.label = nn.Embedding(num_classes + 1, dim) if num_classes else None
+
+    def forward(self, step: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The conditioning vectors.
+
+        Args:
+            step: N, in [0, 1000); float, so that respaced schedules keep the original index.
+            labels: N, int64 in 0..num_classes, or None for the dropped label everywhere.
+
+        Returns:
+            N x dim.
+        """
+        waves = sinusoid(step, self.frequencies)
+        features: Tensor = self.time(waves.to(next(self.time.parameters()).dtype))
+        if self.label is not None:
+            if labels is None:
+                labels = torch.full(step.shape, self.num_classes, device=step.device)
+            features = features + self.label(labels)
+        return features
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over a sequence of tokens (Vaswani et al. 2017, sec. 3.2).
+
+    Raises:
+        ValueError: `heads` does not divide `width`.
+    """
+
+    def __init__(self, *, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width}: expected a multiple of heads, got heads {heads}")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens N T D to N T D."""
+        n, t, d = tokens.shape
+        q, k, v = self.qkv(tokens).view(n, t, 3, self.heads, d // self.heads).unbind(2)
+        mixed = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        )
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(n, t, d))
+        return out
