@@ -8,7 +8,9 @@
     ├── DependencyError   4   a package or a device is missing
     ├── NotFoundError     5   a model, label or file does not exist
     ├── StorageError      3   the disk is full or a folder cannot be written
-    └── CheckFailedError  7   a check ran and did not pass
+    ├── CheckFailedError  7   a check ran and did not pass
+    ├── DivergedError     7   a training's loss left the finite numbers
+    └── InterruptedRunError  130  a signal stopped a run that can be resumed
 
 A message is one line: ``<where>: <expected>, got <received>; <what to do>``. Exit code 6 (finished,
 but some inputs were rejected) is a result, not an error: see ``skelaug.workflows``.
@@ -23,6 +25,8 @@ __all__ = [
     "CheckFailedError",
     "DataError",
     "DependencyError",
+    "DivergedError",
+    "InterruptedRunError",
     "NotFoundError",
     "SkelaugError",
     "StorageError",
@@ -71,6 +75,18 @@ class CheckFailedError(SkelaugError):
     """A check ran to its end and did not pass."""
 
     exit_code = 7
+
+
+class DivergedError(SkelaugError):
+    """A training's loss or gradient left the finite numbers and did not come back."""
+
+    exit_code = 7
+
+
+class InterruptedRunError(SkelaugError):
+    """A signal stopped a run; everything is saved and it can be resumed."""
+
+    exit_code = 130
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

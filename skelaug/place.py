@@ -1,0 +1,98 @@
+"""Where a process computes: its device, and its share of what several processes do together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from skelaug.errors import DependencyError
+
+__all__ = ["Place", "training_place"]
+
+_PATIENCE = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process computes, and which share of each batch is its own.
+
+    Attributes:
+        device: The device.
+        rank: Number of this process.
+        world: Number of processes.
+    """
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.rank == 0
+
+    def share(self, count: int) -> range:
+        """The samples of a batch that are this process's own."""
+        return range(count * self.rank // self.world, count * (self.rank + 1) // self.world)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def any(self, *flags: bool) -> list[bool]:
+        """For each flag whether it is set in any process."""
+        if self.world == 1:
+            return list(flags)
+        raised = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        dist.all_reduce(raised, dist.ReduceOp.MAX)
+        return [bool(flag) for flag in raised.tolist()]
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over all processes; the argument is left alone."""
+        values = values.clone()
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+
+@contextlib.contextmanager
+def training_place(device: str = "auto") -> Iterator[Place]:
+    """The place of this process: alone, or one of those that ``torchrun`` started.
+
+    Args:
+        device: ``auto`` (an accelerator if there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        DependencyError: There is no such device.
+    """
+    local, world = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DependencyError(
+            f"--device {device}: expected a device of this machine, got {reason}; try --device cpu"
+        ) from error
+    if chosen.type == "cuda" and chosen.index is None:
+        chosen = torch.device("cuda", local)
+    if world == 1:
+        yield Place(chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield Place(chosen, rank=dist.get_rank(), world=world)
+    finally:
+        dist.destroy_process_group()
