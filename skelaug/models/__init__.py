@@ -1,7 +1,8 @@
 """One file per paper or network; a network takes plain arguments and a layout's sizes.
 
-The registries are literal. A denoiser is called ``network(x, step, labels=None)``, a guide
-``guide(x)``.
+The registries are literal. Denoisers are called ``network(x, step, labels=None)``, guides
+``guide(x)``, except the noisy one, which is ``guide(x, step)``; classifiers read motions,
+``classifier(motion, lengths=None)``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ import torch
 from torch import nn
 
 from skelaug.errors import UsageError, did_you_mean
+from skelaug.models.cnn_guide import CNNGuide
 from skelaug.models.frame_transformer import FrameTransformer
+from skelaug.models.gru_classifier import GRUClassifier
+from skelaug.models.noisy_unet_guide import NoisyUNetGuide
 from skelaug.models.st_trans import STTrans
+from skelaug.models.unet import UNet
+from skelaug.models.vit_guide import ViTGuide
 
 __all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "build"]
 
@@ -22,11 +28,15 @@ Constructor = Callable[..., nn.Module]
 
 DENOISERS: Mapping[str, Constructor] = {
     "frame-transformer": FrameTransformer,
+    "unet": UNet,
 }
 GUIDES: Mapping[str, Constructor] = {
     "st-trans": STTrans,
+    "cnn": CNNGuide,
+    "vit": ViTGuide,
+    "noisy-unet": NoisyUNetGuide,
 }
-CLASSIFIERS: Mapping[str, Constructor] = {}
+CLASSIFIERS: Mapping[str, Constructor] = {"gru": GRUClassifier}
 
 
 def build(

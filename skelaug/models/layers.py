@@ -70,20 +70,25 @@ class Conditioning(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head self-attention over a sequence of tokens (Vaswani et al. 2017, sec. 3.2).
 
+    Args:
+        width: Token size D.
+        heads: Heads that share it.
+        outputs: Size of the tokens that come out; None keeps D.
+
     Raises:
         ValueError: `heads` does not divide `width`.
     """
 
-    def __init__(self, *, width: int, heads: int) -> None:
+    def __init__(self, *, width: int, heads: int, outputs: int | None = None) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width}: expected a multiple of heads, got heads {heads}")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.out = nn.Linear(width, width if outputs is None else outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens N T D to N T D."""
+        """Tokens N T D to N T D (or N T outputs)."""
         n, t, d = tokens.shape
         q, k, v = self.qkv(tokens).view(n, t, 3, self.heads, d // self.heads).unbind(2)
         mixed = F.scaled_dot_product_attention(
