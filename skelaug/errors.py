@@ -34,6 +34,8 @@ __all__ = [
     "did_you_mean",
 ]
 
+_MOST = 60  # choices that a message lists
+
 
 class SkelaugError(Exception):
     """A mistake that the user can put right; the command line prints it as one line."""
@@ -90,10 +92,11 @@ class InterruptedRunError(SkelaugError):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """A half sentence with the nearest of the choices, or with all of them when none is near."""
+    """A half sentence with the nearest of the choices, or with the choices when none is near."""
     known = sorted(choices)
     near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], n=3, cutoff=0.5)
     named = [c for c in known if c.lower() in near]
     if named:
         return "did you mean " + " or ".join(repr(c) for c in named) + "?"
-    return "known are " + ", ".join(known)
+    more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
+    return "known are " + ", ".join(known[:_MOST]) + more
