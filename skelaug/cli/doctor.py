@@ -11,7 +11,11 @@ EXAMPLES = ["skelaug doctor", "skelaug doctor --json"]
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Print versions, cores, memory, devices, disk space and packaged models."""
+    """Describe the environment for a bug report.
+
+    JSON: skelaug, installed_at, python, platform, cores, threads, memory_gb, memory_free_gb,
+    disk_free_gb, devices, packages, models, problems.
+    """
     from skelaug.workflows import doctor as workflow
 
     render.report("doctor", workflow.run(), as_json=as_json)

@@ -190,6 +190,11 @@ class SequenceFile:
             seed=int(self.seeds[index]),
         )
 
+    def observed(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Which joints were measured in clips `first` to `last - 1`, one after the other: F M V."""
+        rows = slice(int(self.offsets[first]), int(self.offsets[last]))
+        return np.asarray(self._open()["observed"][rows], dtype=np.bool_)
+
     def __iter__(self) -> Iterator[SkeletonSequence]:
         return (self[index] for index in range(len(self)))
 

@@ -191,7 +191,9 @@ def _images_of_images(config: ViewConfig) -> ViewReport:
         return _report(config.model_copy(update={"kind": "images"}), chosen, shown)
 
 
-def _row_names(parts: dict[str, tuple[int, ...]], order: Sequence[int], *, count: int) -> list[str]:
+def _row_names(
+    parts: Mapping[str, Sequence[int]], order: Sequence[int], *, count: int
+) -> list[str]:
     """The body part of each image row; rows beyond the joints are padding."""
     part_of = {joint: part for part, joints in parts.items() for joint in joints}
     names = [part_of.get(joint, "") for joint in order]
