@@ -62,6 +62,7 @@ def guided(
     scale: float,
     mode: Mode = "xhat",
     interval: tuple[float, float] = (0.0, 1.0),
+    max_shift: float | None = None,
 ) -> Denoiser:
     """A denoiser whose estimate is pulled towards what a clean-sample classifier calls the label.
 
@@ -69,7 +70,7 @@ def guided(
     the derivative of the estimate x0 by x. The three modes are three ways to know J:
 
     - ``xhat``: the identity, the paper's leaf gradient. Right at low noise; at high noise it guides
-      far too much, so with few steps bound it by `interval`.
+      far too much, so with few steps it needs `max_shift` or an `interval`.
     - ``damped``: ``sqrt(alpha_bar)``, which is J of independent data with unit variance
       (``J = sqrt(alpha_bar) / (1 - alpha_bar) Cov[x0 | x_t]``); the shift stays below ``scale g``.
     - ``exact``: by back-propagation through the denoiser, at two to three times its cost.
@@ -80,6 +81,9 @@ def guided(
         scale: Strength; 1 is Bayes' rule, 0 no guidance.
         mode: How J is obtained.
         interval: Least and largest alpha_bar at which to guide; outside, the guide is not run.
+        max_shift: Largest shift of a sample (root mean square over its elements), in units of
+            ``sqrt(1 - alpha_bar)``, the posterior deviation of data with unit variance; None for no
+            bound. With 1 the result hardly depends on mode, sampler and number of steps.
 
     Raises:
         ValueError: The mode is unknown.
@@ -98,7 +102,7 @@ def guided(
             gradient = _gradient(log_likelihood, estimate.x0)
         if mode == "damped":
             strength = strength * alpha_bar.sqrt()
-        return _shifted(estimate, gradient, alpha_bar, strength=strength)
+        return _shifted(estimate, gradient, alpha_bar, strength=strength, max_shift=max_shift)
 
     return denoise_guided
 
@@ -110,6 +114,7 @@ def noisy_guided(
     *,
     scale: float,
     interval: tuple[float, float] = (0.0, 1.0),
+    max_shift: float | None = None,
 ) -> Denoiser:
     """A denoiser guided by a classifier of noisy samples (Dhariwal & Nichol 2021, algorithm 2).
 
@@ -118,7 +123,8 @@ def noisy_guided(
         log_likelihood: From noisy samples N ... and their original steps N to log p, shape N.
         schedule: Whose steps the classifier was trained with.
         scale: Strength; 1 is Bayes' rule, 0 no guidance.
-        interval: Least and largest alpha_bar at which to guide; outside, the guide is not run.
+        interval: As in `guided`.
+        max_shift: As in `guided`.
     """
 
     def denoise_guided(x: Tensor, alpha_bar: Tensor, /) -> Estimate:
@@ -128,7 +134,7 @@ def noisy_guided(
             return estimate
         step = schedule.step_of(alpha_bar).to(device=x.device, dtype=torch.float32)
         gradient = _gradient(lambda noisy: log_likelihood(noisy, step), x)
-        return _shifted(estimate, gradient, alpha_bar, strength=strength)
+        return _shifted(estimate, gradient, alpha_bar, strength=strength, max_shift=max_shift)
 
     return denoise_guided
 
@@ -198,7 +204,17 @@ def _through(
 
 
 def _shifted(
-    estimate: Estimate, gradient: Tensor, alpha_bar: Tensor, *, strength: Tensor
+    estimate: Estimate,
+    gradient: Tensor,
+    alpha_bar: Tensor,
+    *,
+    strength: Tensor,
+    max_shift: float | None,
 ) -> Estimate:
+    """The estimate with x0 moved by ``strength (1 - alpha_bar) / sqrt(alpha_bar) gradient``."""
     shift = like(strength * (1 - alpha_bar) / alpha_bar.sqrt(), gradient) * gradient
+    if max_shift is not None:
+        size = shift.square().flatten(1).mean(dim=1).sqrt()
+        bound = max_shift * like((1 - alpha_bar).sqrt(), size)
+        shift = like(bound / torch.maximum(size, bound), shift) * shift
     return estimate._replace(x0=estimate.x0 + shift)

@@ -119,7 +119,7 @@ def vb_loss(
     log_variance = weight * upper + (1 - weight) * lower  # Nichol & Dhariwal, eq. 15
     kl = gaussian_kl(c1 * x0 + c2 * x, lower, mean, log_variance)
     nll = gaussian_nll(x0, mean, log_variance)
-    return _per_sample(torch.where(like(step == 0, x) > 0, nll, kl)) / math.log(2)
+    return _per_sample(torch.where(like(step == 0, x).bool(), nll, kl)) / math.log(2)
 
 
 def min_snr_weight(alpha_bar: Tensor, *, kind: Kind, gamma: float = 5.0) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol, get_args
 
+import torch
 from torch import Tensor
 
 from skelaug.diffusion.schedule import Schedule, like
@@ -138,7 +139,7 @@ def as_denoiser(
         raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}")
 
     def denoise(x: Tensor, alpha_bar: Tensor, /) -> Estimate:
-        step = schedule.step_of(alpha_bar).to(device=x.device, dtype=x.float().dtype)
+        step = schedule.step_of(alpha_bar).to(device=x.device, dtype=torch.float32)
         output = network(x.float(), step, labels).to(x.dtype)
         prediction, weight = split_output(output) if learned_variance else (output, None)
         x0 = x0_from(prediction, x, alpha_bar, kind=kind)

@@ -9,9 +9,9 @@ Coefficients are zero-dimensional float64 tensors, so x keeps its own precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +20,12 @@ from skelaug.diffusion.parameterization import Denoiser
 from skelaug.diffusion.schedule import Schedule, posterior, spaced_steps
 
 __all__ = [
+    "SAMPLERS",
+    "SPACINGS",
+    "NoiseLike",
     "PerSampleNoise",
+    "Sampler",
+    "Spacing",
     "levels",
     "sample_ddim",
     "sample_ddpm",
@@ -30,6 +35,17 @@ __all__ = [
 
 NoiseLike = Callable[[Tensor], Tensor]
 Spacing = Literal["uniform", "logsnr", "karras"]
+SPACINGS: tuple[Spacing, ...] = get_args(Spacing)
+
+
+class Sampler(Protocol):
+    """Draws clean samples."""
+
+    def __call__(
+        self, denoise: Denoiser, x: Tensor, alpha_bars: Tensor, *, noise_like: NoiseLike
+    ) -> Tensor:
+        """Draw x0 from noise x (N ...), through levels alpha_bars (S + 1, float64, rising to 1)."""
+        ...
 
 
 @torch.no_grad()
@@ -134,9 +150,30 @@ def sample_dpmpp_2m_sde(
     return x
 
 
-def sample_dpmpp_2m(denoise: Denoiser, x: Tensor, alpha_bars: Tensor) -> Tensor:
-    """Draw x0 with DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): second order, deterministic."""
-    return sample_dpmpp_2m_sde(denoise, x, alpha_bars, eta=0.0)
+def sample_dpmpp_2m(
+    denoise: Denoiser,
+    x: Tensor,
+    alpha_bars: Tensor,
+    *,
+    noise_like: NoiseLike = torch.randn_like,
+) -> Tensor:
+    """Draw x0 with DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): second order, deterministic.
+
+    Args:
+        denoise: The estimate of x0; a learned variance is not used.
+        x: Noise at the first level, N ...; not modified.
+        alpha_bars: Noise levels, shape S + 1, float64, rising to 1.
+        noise_like: Never called; here so that samplers are interchangeable.
+    """
+    return sample_dpmpp_2m_sde(denoise, x, alpha_bars, eta=0.0, noise_like=noise_like)
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    "ddpm": sample_ddpm,
+    "ddim": sample_ddim,
+    "dpm++": sample_dpmpp_2m,
+    "dpm++sde": sample_dpmpp_2m_sde,
+}
 
 
 def levels(
@@ -159,13 +196,12 @@ def levels(
         rho: Exponent of ``karras``; larger puts more levels at low noise.
 
     Raises:
-        ValueError: The number of steps is not positive, or more than T for ``uniform``.
+        ValueError: The spacing is unknown, or the steps are not in 1..T.
     """
-    if spacing == "uniform":
-        inner = schedule.alpha_bars[spaced_steps(len(schedule), steps)].flip(0)
-    else:
-        if steps < 1:
-            raise ValueError(f"steps: expected a positive number, got {steps}")
+    if spacing not in SPACINGS:
+        raise ValueError(f"spacing: expected one of {SPACINGS}, got {spacing!r}")
+    inner = schedule.alpha_bars[spaced_steps(len(schedule), steps)].flip(0)
+    if spacing != "uniform":
         first, last = schedule.alpha_bars[-1].clamp(min=noisiest), schedule.alpha_bars[0]
         share = torch.linspace(0, 1, steps, dtype=torch.float64)
         if spacing == "logsnr":
@@ -195,6 +231,6 @@ class PerSampleNoise:
         if len(x) != len(self._generators):
             raise ValueError(f"x: expected {len(self._generators)} rows, got {len(x)}")
         noise = torch.empty(x.shape, dtype=torch.float32)
-        for row, generator in zip(noise, self._generators, strict=True):
-            torch.randn(row.shape, generator=generator, out=row)
+        for row, generator in zip(noise.unbind(), self._generators, strict=True):
+            row.normal_(generator=generator)
         return noise.to(device=x.device, dtype=x.dtype)

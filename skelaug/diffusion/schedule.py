@@ -80,9 +80,7 @@ class Schedule:
     @cached_property
     def posterior(self) -> Posterior:
         """q(x_{t-1} | x_t, x0) of every step, shape T each; step 0 leads to x0 itself."""
-        return posterior(
-            self.alpha_bars, torch.cat([torch.ones_like(self.alpha_bars[:1]), self.alpha_bars[:-1]])
-        )
+        return posterior(self.alpha_bars, _before(self.alpha_bars))
 
     @cached_property
     def log_variance_bounds(self) -> tuple[Tensor, Tensor]:
@@ -134,7 +132,7 @@ def schedule_from_betas(betas: Tensor) -> Schedule:
     """
     betas = betas.double()
     if betas.ndim != 1 or len(betas) == 0 or not bool(((betas > 0) & (betas < 1)).all()):
-        raise ValueError(f"betas: expected values strictly between 0 and 1, got {betas}")
+        raise ValueError(f"betas: expected values strictly between 0 and 1, got {betas.tolist()}")
     return Schedule(betas, (1 - betas).cumprod(0), torch.arange(len(betas)))
 
 
@@ -188,5 +186,9 @@ def respaced(schedule: Schedule, count: int) -> Schedule:
     """
     kept = spaced_steps(len(schedule), count)
     alpha_bars = schedule.alpha_bars[kept]
-    previous = torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
-    return Schedule(1 - alpha_bars / previous, alpha_bars, schedule.original[kept])
+    return Schedule(1 - alpha_bars / _before(alpha_bars), alpha_bars, schedule.original[kept])
+
+
+def _before(alpha_bars: Tensor) -> Tensor:
+    """alpha_bar of the step before each; 1 before step 0."""
+    return torch.cat([torch.ones_like(alpha_bars[:1]), alpha_bars[:-1]])
