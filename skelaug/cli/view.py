@@ -36,9 +36,9 @@ def view(
     ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="How many clips to choose.")] = 12,
     kind: Annotated[
-        Literal["sheet", "images"],
+        Literal["auto", "figures", "images"],
         typer.Option(help="Stick figures, or skeleton images as colour maps (png)."),
-    ] = "sheet",
+    ] = "auto",
     force: Force = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file
+from skelaug.image.store import FORMAT as IMAGE_FORMAT
+from skelaug.image.store import ImageFile
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import Source
 from skelaug.workflows.list_models import ModelSummary, summarise
@@ -122,7 +124,7 @@ def run(config: InspectConfig) -> InspectReport:
     if file.is_dir() or file.suffix == ".safetensors":
         return _model(file)
     found = _format(file)
-    if found == "skelaug.images":
+    if found == IMAGE_FORMAT:
         return _images(file, config)
     return _sequences(file, config)
 
@@ -164,23 +166,23 @@ def _sequences(path: Path, config: InspectConfig) -> InspectReport:
 
 
 def _images(path: Path, config: InspectConfig) -> InspectReport:
-    from skelaug.image.store import ImageFile
-
     with ImageFile(path) as file:
-        lengths = np.asarray(file.lengths)
         return InspectReport(
             file=str(path),
             kind="images",
             clips=len(file.names),
-            frames=int(lengths.sum()),
+            frames=int(file.lengths.sum()),
             layout=file.layout.name,
             joints=file.layout.num_joints,
             image_size=(int(file.pixels.shape[2]), int(file.pixels.shape[3])),
             fps=[float(rate) for rate in np.unique(file.fps)],
-            length=_spread(lengths),
-            seconds=_spread(lengths / np.asarray(file.fps, dtype=np.float64)),
+            length=_spread(file.lengths),
+            seconds=_spread(file.durations),
+            sources=_counts(file.sources, [source.name.lower() for source in Source]),
             classes=_classes(file.labels, file.classes),
             subjects=_counts(file.subjects),
+            cameras=_counts(file.cameras),
+            setups=_counts(file.setups),
             provenance=file.provenance,
             joint_list=_joint_rows(file.layout) if config.joints else [],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,14 @@ from skelaug.data.labels import match_labels
 from skelaug.data.store import SequenceFile
 from skelaug.errors import NotFoundError, UsageError, did_you_mean
 from skelaug.files import require_file, require_new
+from skelaug.image.codec import ImageCodec, fitted_codec
+from skelaug.image.store import FORMAT as IMAGE_FORMAT
+from skelaug.image.store import ImageFile
+from skelaug.plots.animation import draw_gif
+from skelaug.plots.images import draw_images
+from skelaug.plots.skeletons import draw_sheet
 from skelaug.progress import Progress, silent
+from skelaug.skeleton.sequence import SkeletonSequence
 
 __all__ = ["ClipShown", "ViewConfig", "ViewReport", "run"]
 
@@ -32,7 +39,7 @@ class ViewConfig(BaseModel, frozen=True, extra="forbid"):
         clips: Numbers (7), ranges (3-9) or names of clips; empty chooses some.
         labels: Classes to choose from; empty means all.
         n: How many clips are chosen.
-        kind: Stick figures, or skeleton images as colour maps.
+        kind: Stick figures, or skeleton images as colour maps; ``auto`` draws what the file holds.
         force: Replace an existing picture.
         dry_run: Choose the clips and write nothing.
     """
@@ -42,7 +49,7 @@ class ViewConfig(BaseModel, frozen=True, extra="forbid"):
     clips: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     n: PositiveInt = 12
-    kind: Literal["sheet", "images"] = "sheet"
+    kind: Literal["auto", "figures", "images"] = "auto"
     force: bool = False
     dry_run: bool = False
 
@@ -81,37 +88,65 @@ def run(config: ViewConfig, *, progress: Progress = silent) -> ViewReport:
         raise UsageError(f"{config.output}: skeleton images are drawn as .png, got {ending!r}")
     require_file(config.file)
     require_new(config.output, force=config.force)
-    if _holds_images(config.file):
-        return _images_of_images(config)
-    with SequenceFile(config.file) as file:
+    with _open(config.file) as file:
         chosen = _choose(config, names=file.names, labels=file.labels, classes=file.classes)
+        kind = config.kind
+        if kind == "auto":
+            kind = "images" if isinstance(file, ImageFile) and ending == ".png" else "figures"
         if not config.dry_run:
-            _draw(config, file, chosen, progress=progress)
-        return _report(config, chosen, [(file.names[i], file.label_name(i)) for i in chosen])
+            title = f"{config.file.name}: {len(chosen)} of {len(file)} clips"
+            if kind == "images":
+                _draw_images(config.output, file, chosen, title=title)
+            elif ending == ".gif":
+                draw_gif(config.output, _clips(file, chosen), progress=progress)
+            else:
+                draw_sheet(config.output, _clips(file, chosen), title=title)
+        return ViewReport(
+            file=str(config.file),
+            output=str(config.output),
+            kind=kind,
+            clips=[
+                ClipShown(index=index, name=file.names[index], label=file.label_name(index))
+                for index in chosen
+            ],
+            written=not config.dry_run,
+        )
 
 
-def _draw(
-    config: ViewConfig, file: SequenceFile, chosen: Sequence[int], *, progress: Progress
+def _open(path: Path) -> SequenceFile | ImageFile:
+    try:
+        with h5py.File(path, "r") as file:
+            holds_images = file.attrs.get("format") == IMAGE_FORMAT
+    except OSError:
+        holds_images = False  # the reader of sequence files says what is wrong
+    return ImageFile(path) if holds_images else SequenceFile(path)
+
+
+def _clips(file: SequenceFile | ImageFile, chosen: Sequence[int]) -> list[SkeletonSequence]:
+    if isinstance(file, ImageFile):
+        return [file.sequence(index) for index in chosen]
+    return [file[index] for index in chosen]
+
+
+def _draw_images(
+    path: Path, file: SequenceFile | ImageFile, chosen: Sequence[int], *, title: str
 ) -> None:
-    clips = [file[index] for index in chosen]
-    title = f"{config.file.name}: {len(clips)} of {len(file)} clips"
-    if config.kind == "images":
-        from skelaug.image.codec import ImageCodec, fitted_codec
-        from skelaug.plots.images import draw_images
-
+    if isinstance(file, ImageFile):
+        codec, pixels = file.codec, np.asarray(file.pixels[list(chosen)])
+    else:
+        clips = _clips(file, chosen)
         codec = fitted_codec(clips, ImageCodec(file.layout, persons=file.persons))
         pixels = np.stack([codec.encode(clip).pixels for clip in clips])
-        rows = _row_names(codec.layout.parts, codec.layout.tree_order, count=pixels.shape[2])
-        titles = [clip.label or clip.name for clip in clips]
-        draw_images(config.output, pixels, titles=titles, rows=rows, title=title)
-    elif config.output.suffix.lower() == ".gif":
-        from skelaug.plots.animation import draw_gif
+    titles = [file.label_name(index) or file.names[index] for index in chosen]
+    draw_images(path, pixels, titles=titles, rows=_row_names(codec), title=title)
 
-        draw_gif(config.output, clips, progress=progress)
-    else:
-        from skelaug.plots.skeletons import draw_sheet
 
-        draw_sheet(config.output, clips, title=title)
+def _row_names(codec: ImageCodec) -> list[str]:
+    """The body part of each image row; rows beyond the joints are padding."""
+    layout = codec.layout
+    part_of = {joint: part for part, joints in layout.parts.items() for joint in joints}
+    names = [part_of.get(joint, "") for joint in layout.tree_order]
+    return (names + [""] * (codec.rows - len(names))) * codec.persons
 
 
 def _choose(
@@ -159,58 +194,3 @@ def _indices(text: str, names: Sequence[str], file: Path) -> list[int]:
     if not first <= last < len(names):
         raise NotFoundError(f"{file}: no clip {text}; its clips are 0-{len(names) - 1}")
     return list(range(first, last + 1))
-
-
-def _holds_images(path: Path) -> bool:
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("format") == "skelaug.images")
-    except OSError:
-        return False  # the reader of sequence files says what is wrong
-
-
-def _images_of_images(config: ViewConfig) -> ViewReport:
-    from skelaug.image.store import ImageFile
-    from skelaug.plots.images import draw_images
-
-    if config.output.suffix.lower() != ".png":
-        raise UsageError(
-            f"{config.file}: holds skeleton images, which are drawn as .png; "
-            f"for a GIF give the file of sequences"
-        )
-    with ImageFile(config.file) as file:
-        chosen = _choose(config, names=file.names, labels=file.labels, classes=file.classes)
-        texts = [file.classes[k] if k >= 0 else "" for k in file.labels[chosen]]
-        if not config.dry_run:
-            layout, pixels = file.layout, np.asarray(file.pixels[chosen])
-            titles = [text or file.names[i] for text, i in zip(texts, chosen, strict=True)]
-            rows = _row_names(layout.parts, layout.tree_order, count=pixels.shape[2])
-            title = f"{config.file.name}: {len(chosen)} of {len(file.names)} images"
-            draw_images(config.output, pixels, titles=titles, rows=rows, title=title)
-        shown = [(file.names[i], text) for i, text in zip(chosen, texts, strict=True)]
-        return _report(config.model_copy(update={"kind": "images"}), chosen, shown)
-
-
-def _row_names(
-    parts: Mapping[str, Sequence[int]], order: Sequence[int], *, count: int
-) -> list[str]:
-    """The body part of each image row; rows beyond the joints are padding."""
-    part_of = {joint: part for part, joints in parts.items() for joint in joints}
-    names = [part_of.get(joint, "") for joint in order]
-    return (names + [""] * count)[:count]
-
-
-def _report(
-    config: ViewConfig, chosen: Sequence[int], shown: Sequence[tuple[str, str]]
-) -> ViewReport:
-    clips = [
-        ClipShown(index=index, name=name, label=label)
-        for index, (name, label) in zip(chosen, shown, strict=True)
-    ]
-    return ViewReport(
-        file=str(config.file),
-        output=str(config.output),
-        kind=config.output.suffix[1:].lower() if config.kind == "sheet" else "images",
-        clips=clips,
-        written=not config.dry_run,
-    )
