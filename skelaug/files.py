@@ -6,6 +6,8 @@ import contextlib
 import errno
 import hashlib
 import os
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +18,15 @@ __all__ = ["replacing", "require_file", "require_new", "sha256", "storage_errors
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
+_NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG)
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a read-only folder inside the block into a one-line StorageError."""
+    """Turn a full disk or a read-only folder inside the block into a one-line StorageError.
+
+    An error that names a file elsewhere, an input for example, passes unchanged.
+    """
     try:
         yield
     except OSError as error:
@@ -29,11 +35,20 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"{path}: the disk is full; free some space and run the same command again"
             ) from error
-        if error.errno in _FORBIDDEN or "Permission denied" in text or "Read-only" in text:
+        forbidden = error.errno in _FORBIDDEN or "Permission denied" in text or "Read-only" in text
+        if forbidden and not _is_elsewhere(error.filename, path):
             raise StorageError(
                 f"{path}: the folder cannot be written; choose another output path"
             ) from error
         raise
+
+
+def _is_elsewhere(name: object, path: Path) -> bool:
+    """Whether an error names a file that is neither beside `path` nor a folder above it."""
+    if not isinstance(name, str):
+        return False
+    named, out = Path(name).resolve(), path.resolve()
+    return named.parent != out.parent and named not in out.parents
 
 
 @contextlib.contextmanager
@@ -41,26 +56,66 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name only if the block succeeds.
 
     The content is flushed to the disk before the rename, so a reader sees the old file or the
-    whole new one. A killed process leaves `.NAME.*.part`; the next writer of `path` removes it.
+    whole new one. A killed process leaves `.NAME.HOST-PID-*.part`; the next writer of `path` on
+    the same host removes it. Two processes that write the same path do not disturb each other:
+    the last one to finish wins.
 
     Raises:
         StorageError: The disk is full or the folder cannot be written.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for dead in path.parent.glob(f".{path.name}.*.part"):
-            dead.unlink(missing_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        part = Path(name)
+        part = _part(path)
         try:
             yield part
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.chmod(0o666 & ~_umask())
-            part.replace(path)
+            with _no_place(path):
+                part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    """A new temporary file beside `path`, after those of dead writers were removed."""
+    start = f".{path.name}.{socket.gethostname()}-"
+    with _no_place(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for part in path.parent.iterdir():
+            if part.name.startswith(start) and part.name.endswith(".part"):
+                writer = part.name.removeprefix(start).partition("-")[0]
+                if writer.isdigit() and not _is_alive(int(writer)):
+                    part.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f"{start}{os.getpid()}-", suffix=".part", dir=path.parent
+        )
+    os.close(handle)
+    return Path(name)
+
+
+def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":  # there, os.kill would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _no_place(path: Path) -> Iterator[None]:
+    """Turn a path that can be no file (a folder, or below a file) into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_PLACE:
+            raise StorageError(
+                f"{path}: no file can be written there ({error.strerror}); choose another path"
+            ) from error
+        raise
 
 
 def _umask() -> int:

@@ -38,11 +38,15 @@ class ShardFolder:
     def open(self, *, resume: bool, force: bool = False) -> None:
         """Create the folder and its plan, or take up the one that is there.
 
+        Args:
+            resume: Go on with the shards that are there.
+            force: Remove shards that cannot be gone on with, instead of refusing them.
+
         Raises:
             UsageError: Shards are there and `resume` is not set, or they belong to another plan.
         """
         plan = self.folder / "plan.json"
-        if plan.exists() and force and not resume:
+        if plan.exists() and force and not (resume and self._is_planned(plan)):
             self.remove()
         if plan.exists():
             if not resume:
@@ -50,13 +54,16 @@ class ShardFolder:
                     f"{self.folder}: holds shards of an unfinished run; "
                     f"add --resume to go on or --force to start anew"
                 )
-            if plan.read_text(encoding="utf-8") != self._plan:
+            if not self._is_planned(plan):
                 raise UsageError(
                     f"{self.folder}: the shards belong to other settings or inputs; "
                     f"give the same ones, or --force to start anew"
                 )
         else:
             write_text(plan, self._plan)
+
+    def _is_planned(self, plan: Path) -> bool:
+        return plan.read_text(encoding="utf-8") == self._plan
 
     def path(self, index: int) -> Path:
         """Path of shard `index`, whether or not it exists."""
@@ -76,20 +83,22 @@ class ShardFolder:
         *,
         classes: Sequence[str],
         provenance: Sequence[Mapping[str, Any]],
-        has_confidence: bool = False,
     ) -> int:
         """Write the output from all shards, remove them, and return the number of clips.
+
+        The output has confidence if a shard has.
 
         Raises:
             DataError: A shard is missing or two shards differ in layout.
         """
         if self.missing():
             raise DataError(f"{self.folder}: shard {self.missing()[0]} is missing; add --resume")
-        persons, channels, layout = 1, 3, None
+        persons, channels, layout, has_confidence = 1, 3, None, False
         for index in range(self.count):
             with SequenceFile(self.path(index)) as shard:
                 persons, channels = max(persons, shard.persons), shard.channels
                 layout = layout or shard.layout
+                has_confidence = has_confidence or shard.has_confidence
         if layout is None:
             raise DataError(f"{self.folder}: there are no shards to join")
         schema = Schema(

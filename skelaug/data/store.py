@@ -7,6 +7,7 @@ record beside it), which is what lets a resumed job be compared with an uninterr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,6 +83,8 @@ class SequenceFile:
         labels, subjects, cameras, setups, sources, seeds: One number per clip, -1 = unknown.
         fps: Frames per second, one per clip.
         names: Clip names.
+        persons, channels: Person slots M and coordinates C of every clip.
+        has_confidence: Whether clips carry the confidence of their source.
         offsets: int64 (N + 1); clip i is rows offsets[i] to offsets[i + 1].
     """
 
@@ -90,16 +93,16 @@ class SequenceFile:
         self._handle: h5py.File | None = None
         self._pid = -1
         file = self._open()
-        try:
-            self.layout = SkeletonLayout.from_json(str(file.attrs["layout"]))
-            self.classes: tuple[str, ...] = tuple(json.loads(str(file.attrs["classes"])))
-            self.provenance: list[dict[str, Any]] = json.loads(str(file.attrs["provenance"]))
-            self.offsets: NDArray[np.int64] = file["offsets"][:]
-            self.names: list[str] = [name.decode() for name in file["name"][:]]
-            numbers = {key: file[key][:] for key in _NUMBERS}
-            self.persons, self.channels = file["positions"].shape[1], file["positions"].shape[3]
-        except (KeyError, ValueError, OSError) as error:
-            raise DataError(f"{self.path}: expected a {FORMAT} file, got {error}") from error
+        with _damage(self.path):
+            self._read(file)
+
+    def _read(self, file: h5py.File) -> None:
+        self.layout = SkeletonLayout.from_json(str(file.attrs["layout"]))
+        self.classes: tuple[str, ...] = tuple(json.loads(str(file.attrs["classes"])))
+        self.provenance: list[dict[str, Any]] = json.loads(str(file.attrs["provenance"]))
+        self.offsets: NDArray[np.int64] = file["offsets"][:]
+        self.names: list[str] = [name.decode() for name in file["name"][:]]
+        numbers = {key: np.asarray(file[key][:], dtype) for key, dtype in _NUMBERS.items()}
         self.labels: NDArray[np.int32] = numbers["label"]
         self.subjects: NDArray[np.int32] = numbers["subject"]
         self.cameras: NDArray[np.int32] = numbers["camera"]
@@ -107,10 +110,23 @@ class SequenceFile:
         self.fps: NDArray[np.float32] = numbers["fps"]
         self.sources: NDArray[np.uint8] = numbers["source"]
         self.seeds: NDArray[np.int64] = numbers["seed"]
-        self._check()
+        frames, self.persons, joints, self.channels = file["positions"].shape
+        self.has_confidence = "confidence" in file
+        per_frame = (frames, self.persons, self.layout.num_joints)
+        shapes = {key: file[key].shape for key in ("observed", "confidence") if key in file}
+        if joints != self.layout.num_joints or set(shapes.values()) != {per_frame}:
+            raise ValueError(f"positions, observed or confidence that are not {per_frame}")
+        n, steps = len(self.names), np.diff(self.offsets)
+        if any(len(table) != n for table in numbers.values()):
+            raise ValueError(f"tables that do not have {n} clips")
+        if self.offsets.shape != (n + 1,) or self.offsets[0] != 0 or self.offsets[-1] != frames:
+            raise ValueError(f"offsets that do not fit {n} clips of {frames} frames")
+        if (steps < 0).any() or (self.labels >= len(self.classes)).any():
+            raise ValueError(f"decreasing offsets, or a label beyond {len(self.classes)} classes")
 
     def _open(self) -> h5py.File:
         if self._handle is None or self._pid != os.getpid():
+            self.close()
             if not self.path.is_file():
                 raise NotFoundError(f"{self.path}: no such file; check the path")
             try:
@@ -123,14 +139,6 @@ class SequenceFile:
             self._pid = os.getpid()
             _check_format(self.path, self._handle.attrs)
         return self._handle
-
-    def _check(self) -> None:
-        n, frames = len(self.names), self._open()["positions"].shape[0]
-        steps = np.diff(self.offsets)
-        if len(self.offsets) != n + 1 or (steps < 0).any() or self.offsets[-1] != frames:
-            raise DataError(f"{self.path}: the offsets do not fit {n} clips of {frames} frames")
-        if (self.labels >= len(self.classes)).any():
-            raise DataError(f"{self.path}: a label exceeds the {len(self.classes)} classes")
 
     def __enter__(self) -> SequenceFile:
         return self
@@ -175,10 +183,17 @@ class SequenceFile:
             raise IndexError(f"clip {index} of {len(self)}")
         file = self._open()
         rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+        with _damage(self.path):
+            positions = np.asarray(file["positions"][rows], np.float32)
+            observed = np.asarray(file["observed"][rows], np.bool_)
+            confidence = None
+            if self.has_confidence:
+                confidence = np.asarray(file["confidence"][rows], np.float32)
+            source = Source(int(self.sources[index]))
         return SkeletonSequence(
-            positions=file["positions"][rows],
-            observed=file["observed"][rows],
-            confidence=file["confidence"][rows] if "confidence" in file else None,
+            positions=positions,
+            observed=observed,
+            confidence=confidence,
             layout=self.layout,
             fps=float(self.fps[index]),
             name=self.names[index],
@@ -186,7 +201,7 @@ class SequenceFile:
             subject=int(self.subjects[index]),
             camera=int(self.cameras[index]),
             setup=int(self.setups[index]),
-            source=Source(int(self.sources[index])),
+            source=source,
             seed=int(self.seeds[index]),
         )
 
@@ -197,6 +212,19 @@ class SequenceFile:
 
     def __iter__(self) -> Iterator[SkeletonSequence]:
         return (self[index] for index in range(len(self)))
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a file with other or broken content into a DataError."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OSError) as error:
+        raise DataError(
+            f"{path}: expected a whole {FORMAT} file, got {error}; make it again"
+        ) from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _check_format(path: Path, attrs: Mapping[str, Any]) -> None:
@@ -223,10 +251,13 @@ class SequenceWriter:
         self._file = file
         self._schema = schema
         self._classes = {name: index for index, name in enumerate(schema.classes)}
+        if len(self._classes) < len(schema.classes):
+            raise DataError(f"classes: expected different names, got {list(schema.classes)}")
         self._shape = (schema.persons, schema.layout.num_joints)
         self._numbers: dict[str, list[float]] = {key: [] for key in _NUMBERS}
         self._names: dict[str, None] = {}
         self._offsets = [0]
+        self._written = 0
         self._pending: list[SkeletonSequence] = []
         file.attrs["format"], file.attrs["format_version"] = FORMAT, VERSION
         file.attrs["layout"], file.attrs["units"] = schema.layout.to_json(), "m"
@@ -266,6 +297,14 @@ class SequenceWriter:
             raise DataError(f"{where}: the name is in the file already; names must be unique")
         if sequence.label and sequence.label not in self._classes:
             raise DataError(f"{where}: class {sequence.label!r} is not one of the file's classes")
+        _, m, _, c = sequence.positions.shape
+        if m > self._schema.persons or c != self._schema.channels:
+            raise DataError(
+                f"{where}: expected at most {self._schema.persons} persons and "
+                f"{self._schema.channels} coordinates, got {m} and {c}; write it to another file"
+            )
+        if not _is_storable(sequence.name):
+            raise DataError(f"{where}: the name is no UTF-8 text; rename the clip")
         self._names[sequence.name] = None
         self._offsets.append(self._offsets[-1] + sequence.num_frames)
         label = self._classes[sequence.label] if sequence.label else -1
@@ -273,14 +312,13 @@ class SequenceWriter:
         for key in ("subject", "camera", "setup", "fps", "source", "seed"):
             self._numbers[key].append(getattr(sequence, key))
         self._pending.append(sequence)
-        if sum(clip.num_frames for clip in self._pending) >= 8 * _CHUNK:
+        if self._offsets[-1] - self._written >= 8 * _CHUNK:
             self._flush()
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        end = self._offsets[-1]
-        start = end - sum(clip.num_frames for clip in self._pending)
+        start, end = self._written, self._offsets[-1]
         persons = self._shape[0]
         block: dict[str, list[NDArray[Any]]] = {"positions": [], "observed": [], "confidence": []}
         for clip in self._pending:
@@ -295,6 +333,7 @@ class SequenceWriter:
                 self._file[key].resize(end, axis=0)
                 self._file[key][start:end] = np.concatenate(arrays)
         self._pending.clear()
+        self._written = end
 
     def close(self, provenance: Sequence[Mapping[str, Any]]) -> None:
         """Write what is pending, the clip tables and the provenance."""
@@ -311,10 +350,16 @@ class SequenceWriter:
 
 def _padded(array: NDArray[Any], persons: int, fill: float | bool) -> NDArray[Any]:
     missing = persons - array.shape[1]
-    if missing < 0:
-        raise DataError(f"a clip has {array.shape[1]} persons, the file holds {persons}")
     widths = [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]
     return np.pad(array, widths, constant_values=fill) if missing else array
+
+
+def _is_storable(text: str) -> bool:
+    """Whether HDF5 can hold the text: no zero character, no half of a surrogate pair."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def write_sequences(

@@ -123,7 +123,7 @@ class SkeletonLayout:
         """
         try:
             return _from_mapping(json.loads(text))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"layout: expected a JSON object of a layout, got {error}") from error
 
 
@@ -140,7 +140,7 @@ def layout_from_yaml(path: Path) -> SkeletonLayout:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         return _from_mapping(data)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: expected a layout with name, joints and parents, got {error}"
         ) from error
@@ -156,6 +156,8 @@ def _from_mapping(data: Mapping[str, Any]) -> SkeletonLayout:
         for part, members in (data.get("parts") or {}).items()
     }
     hips = tuple(str(joint) for joint in data.get("hips") or ())
+    if len(hips) not in (0, 2):
+        raise ValueError(f"hips {list(hips)}, which are not a left and a right one")
     return SkeletonLayout(
         name=str(data["name"]),
         joints=joints,

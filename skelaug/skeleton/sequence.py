@@ -60,8 +60,8 @@ class SkeletonSequence:
     seed: int = -1
 
     def __post_init__(self) -> None:
-        t, m, v, _ = self.positions.shape
         check_shape(self.positions, "T M V C", what="positions", V=self.layout.num_joints)
+        t, m, v, _ = self.positions.shape
         check_shape(self.observed, "T M V", what="observed", T=t, M=m, V=v)
         if self.confidence is not None:
             check_shape(self.confidence, "T M V", what="confidence", T=t, M=m, V=v)
