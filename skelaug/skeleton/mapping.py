@@ -16,6 +16,7 @@ Traps that the tables settle:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -95,9 +96,9 @@ _OWN: Mapping[str, Mapping[str, str]] = {
     },
     "mediapipe_33": {"left_thumb": "left_thumb_knuckle"},
 }
-# Point = weighted points; the first line whose points the source has is used, else the first whose
-# points have formulas themselves. Weights were read off the median bone lengths of UTD-MHAD,
-# NTU RGB+D, HDM05 and Bandai-Namco clips. A left point stands for its right twin too.
+# Point = weighted points; the line with the fewest formulas of formulas is used, the first of equal
+# ones. Weights were read off the median bone lengths of UTD-MHAD, NTU RGB+D, HDM05 and Bandai-Namco
+# clips. A left point stands for its right twin too.
 _FORMULAS = """
 pelvis = 0.5 left_hip + 0.5 right_hip
 spine_low = 0.45 pelvis + 0.55 lowerback
@@ -210,10 +211,18 @@ def _all_of(flags: NDArray[np.bool_], mix: NDArray[np.float64]) -> NDArray[np.bo
     return np.asarray((counted == parts.sum(axis=1)) & (counted > 0), dtype=np.bool_)
 
 
-def _resolved(source: SkeletonLayout, target: SkeletonLayout) -> dict[str, _Weights]:
+def _resolved(source: SkeletonLayout, target: SkeletonLayout) -> Mapping[str, _Weights]:
     """For each target joint, in order, the weights over source joints; empty if unavailable."""
-    at = {point: joint for joint, point in _points(source).items()}
-    return {joint: _weights(point, at, ()) for joint, point in _points(target).items()}
+    return _solved(tuple(_points(source).items()), tuple(_points(target).items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _solved(
+    source: tuple[tuple[str, str], ...], target: tuple[tuple[str, str], ...]
+) -> Mapping[str, _Weights]:
+    at = {point: joint for joint, point in source}
+    found = {joint: _weights(point, at, frozenset()) for joint, point in target}
+    return {joint: terms for joint, (_, terms) in found.items()}
 
 
 def _points(layout: SkeletonLayout) -> dict[str, str]:
@@ -228,22 +237,21 @@ def _points(layout: SkeletonLayout) -> dict[str, str]:
     return points
 
 
-def _weights(point: str, at: Mapping[str, str], tried: tuple[str, ...]) -> _Weights:
-    """The point as weights over source joints, through formulas of formulas where needed."""
+def _weights(point: str, at: Mapping[str, str], tried: frozenset[str]) -> tuple[int, _Weights]:
+    """How many formulas deep the point is, and the point as weights over source joints."""
     if point in at:
-        return {at[point]: 1.0}
-    if point in tried:
-        return {}
-    formulas = _PARSED.get(point, [])
-    for formula in sorted(formulas, key=lambda terms: not terms.keys() <= at.keys()):
-        terms = {part: _weights(part, at, (*tried, point)) for part in formula}
-        if all(terms.values()):
+        return 0, {at[point]: 1.0}
+    best: tuple[int, _Weights] = (0, {})
+    for formula in () if point in tried else _PARSED.get(point, ()):
+        parts = {part: _weights(part, at, tried | {point}) for part in formula}
+        depth = 1 + max(deep for deep, _ in parts.values())
+        if all(terms for _, terms in parts.values()) and (not best[1] or depth < best[0]):
             total: _Weights = {}
-            for part, inner in terms.items():
-                for joint, weight in inner.items():
+            for part, (_, terms) in parts.items():
+                for joint, weight in terms.items():
                     total[joint] = total.get(joint, 0.0) + formula[part] * weight
-            return total
-    return {}
+            best = depth, total
+    return best
 
 
 def _is_exact(terms: _Weights) -> bool:
