@@ -30,7 +30,7 @@ from skelaug.skeleton.sequence import SkeletonSequence, Source
 
 __all__ = ["draw_sheet"]
 
-_POSES = 9
+_FEWEST, _POSES = 4, 9
 _STRIP = (7.6, 2.15)  # inches
 _BELOW, _ABOVE = 0.18, 1.24  # space around the tallest pose, in its height
 _FAINT = "#9aa0a8"
@@ -64,10 +64,13 @@ def draw_sheet(path: Path, clips: Sequence[SkeletonSequence], *, title: str) -> 
     )
     strips = [_Strip(clip) for clip in clips]
     tall = max(strip.tall for strip in strips)
-    fills = tall * (_BELOW + _ABOVE) * _STRIP[0] / (_STRIP[1] * 0.92) / _POSES
-    step = max(fills, float(np.quantile([strip.width for strip in strips], 0.8)))
+    wide = float(np.quantile([strip.wide for strip in strips], 0.8))
+    room = tall * (_BELOW + _ABOVE) * _STRIP[0] / (_STRIP[1] * 0.92)
+    poses = int(np.clip(room / wide, _FEWEST, _POSES))
+    step = max(room / poses, wide)
     for index, strip in enumerate(strips):
-        strip.draw(figure.add_subplot(grid[index % rows, index // rows]), step=step, tall=tall)
+        axes = figure.add_subplot(grid[index % rows, index // rows])
+        strip.draw(axes, poses, step=step, tall=tall)
     _headline(figure, title, height=height)
     with replacing(path) as part:
         figure.savefig(part, format="png")
@@ -97,29 +100,26 @@ class _Strip:
 
     def __init__(self, clip: SkeletonSequence) -> None:
         self.clip = clip
-        seen = visible(clip)
-        self.poses = _pose_frames(seen)
+        self.seen = visible(clip)
         view = front_view(clip)
         self.points = view.project(on_the_spot(clip))
         self.points[..., 1] -= view.floor * view.up[1]
-        shown = self.points[self.poses]
-        some = bool(np.isfinite(shown).any())
-        self.width = float(np.nanmax(shown[..., 0]) - np.nanmin(shown[..., 0])) if some else 1.0
-        self.tall = float(np.nanmax(shown[..., 1])) if some else 1.0
+        shown = self.points[self.seen]
+        self.wide = float(np.ptp(np.quantile(shown[:, 0], [0.02, 0.98]))) if len(shown) else 1.0
+        self.tall = float(shown[:, 1].max()) if len(shown) else 1.0
 
-    def draw(self, axes: Axes, *, step: float, tall: float) -> None:
+    def draw(self, axes: Axes, poses: int, *, step: float, tall: float) -> None:
         axes.set_aspect("equal", adjustable="box", anchor="W")
-        axes.set_xlim(-0.5 * step, (_POSES - 0.5) * step)
+        axes.set_xlim(-0.5 * step, (poses - 0.5) * step)
         axes.set_ylim(-_BELOW * tall, _ABOVE * tall)
         axes.axis("off")
-        for place, frame in enumerate(self.poses):
+        frames = _pose_frames(self.seen, poses)
+        for place, (frame, since) in enumerate(zip(frames, [frames[0], *frames], strict=False)):
             shift = place * step
-            shadow = Ellipse((shift, 0), 0.42 * tall, 0.06 * tall, color="#eceef0", lw=0, zorder=0)
-            axes.add_patch(shadow)
-            self._pose(axes, frame=int(frame), shift=shift)
+            self._pose(axes, frame, since=since, shift=shift, shadow=0.21 * tall)
             time = f"{frame / self.clip.fps:.1f} s"
             axes.text(shift, -0.06 * tall, time, fontsize=7, color=_FAINT, ha="center", va="top")
-        self._caption(axes, left=-0.48 * step, right=(_POSES - 0.52) * step, top=_ABOVE * tall)
+        self._caption(axes, left=-0.48 * step, right=(poses - 0.52) * step, top=_ABOVE * tall)
 
     def _caption(self, axes: Axes, *, left: float, right: float, top: float) -> None:
         clip = self.clip
@@ -131,18 +131,22 @@ class _Strip:
         text = "  ·  ".join(details)
         axes.text(right, top, text, fontsize=8, color=_FAINT, ha="right", va="top")
 
-    def _pose(self, axes: Axes, *, frame: int, shift: float) -> None:
+    def _pose(self, axes: Axes, frame: int, *, since: int, shift: float, shadow: float) -> None:
         layout = self.clip.layout
-        before = self.poses[self.poses < frame]
-        since = int(before[-1]) if len(before) else frame
+        children = [child for child, _ in layout.bones]
         for person in range(self.clip.num_persons):
+            joints = self.points[frame, person] + [shift, 0.0]
+            below = joints[self.seen[frame, person], 0]
+            if len(below):
+                size = {"width": 2 * shadow, "height": 0.3 * shadow}
+                spot = Ellipse((float(below.mean()), 0), **size, color="#eceef0", lw=0, zorder=0)
+                axes.add_patch(spot)
             colours = bone_colours(layout, person)
-            child = [c for c, _ in layout.bones]
-            tails = {j: colours[child.index(j)] for j in tips(layout)}
-            for joint, colour in tails.items():
+            for joint in tips(layout):
                 trail = self.points[since : frame + 1, person, joint] + [shift, 0.0]
+                colour = colours[children.index(joint)]
                 axes.plot(*trail.T, color=colour, lw=0.8, alpha=0.35, zorder=1)
-            self._bones(axes, self.points[frame, person] + [shift, 0.0], frame, person, colours)
+            self._bones(axes, joints, frame, person, colours)
 
     def _bones(
         self,
@@ -176,10 +180,10 @@ class _Strip:
             axes.add_patch(Circle(joints[head], HEAD, ec=colours[bone], zorder=2, **style))
 
 
-def _pose_frames(seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _pose_frames(seen: NDArray[np.bool_], poses: int) -> list[int]:
     """Evenly spaced frames in which somebody is seen, first and last included."""
     frames = np.flatnonzero(seen.any(axis=(1, 2)))
     if not len(frames):
         frames = np.arange(seen.shape[0])
-    places = np.linspace(0, len(frames) - 1, min(_POSES, len(frames))).round()
-    return np.asarray(frames[places.astype(np.int64)], dtype=np.int64)
+    places = np.linspace(0, len(frames) - 1, min(poses, len(frames))).round()
+    return [int(frames[int(place)]) for place in places]

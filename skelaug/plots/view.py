@@ -108,8 +108,9 @@ class View:
 def front_view(sequence: SkeletonSequence, *, pitch: float = 0.16) -> View:
     """The view of a clip from before the person, a little from the side and from above.
 
-    The heading is that of the first person's hips at the beginning; without hips the camera
-    stands where the sensor stood. Clips of two coordinates are seen as they are.
+    The heading is that of the person's hips at the beginning; two persons are seen side by side,
+    and without hips the camera stands where the sensor stood. Clips of two coordinates are seen
+    as they are.
 
     Args:
         sequence: The clip.
@@ -129,17 +130,23 @@ def front_view(sequence: SkeletonSequence, *, pitch: float = 0.16) -> View:
 
 
 def _left_to_right(sequence: SkeletonSequence) -> NDArray[np.float64]:
-    """Unit vector in the floor plane from the left to the right hip, mean of the first third."""
-    # whoever faces the sensor has the right side at larger x
-    default = np.array([1.0, 0.0, 0.0])
+    """Unit vector in the floor plane that runs to the left of the picture, before the yaw.
+
+    Of one person it runs from the left to the right hip, of two from the second to the first, so
+    that they stand side by side: the mean of the first third of the clip.
+    """
+    first = sequence.positions[: max(1, sequence.num_frames // 3)].astype(np.float64)
     hips = sequence.layout.hip_indices
-    if hips is None:
-        return default
-    first = sequence.positions[: max(1, sequence.num_frames // 3), 0].astype(np.float64)
-    across = first[:, hips[1]] - first[:, hips[0]]
-    across = across[np.isfinite(across).all(axis=-1)]
-    if not len(across):
-        return default
-    mean = across.mean(axis=0) * [1.0, 0.0, 1.0]
-    length = float(np.linalg.norm(mean))
-    return mean / length if length > 1e-6 else default
+    ways = [first[:, 0, hips[1]] - first[:, 0, hips[0]]] if hips else []
+    if sequence.num_persons > 1:
+        root = sequence.layout.root
+        ways.insert(0, first[:, 0, root] - first[:, 1, root])
+    for way in ways:
+        known = way[np.isfinite(way).all(axis=-1)]
+        if len(known):
+            mean = known.mean(axis=0) * [1.0, 0.0, 1.0]
+            length = float(np.linalg.norm(mean))
+            if length > 1e-6:
+                return np.asarray(mean / length, dtype=np.float64)
+    # whoever faces the sensor has the right side at larger x
+    return np.array([1.0, 0.0, 0.0])
