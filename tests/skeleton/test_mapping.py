@@ -44,10 +44,10 @@ def test_every_target_joint_is_exact_or_approximated_or_unavailable(source):
 
 @SOURCES
 def test_a_moved_and_turned_body_stays_the_same_body(source):
-    turn = Rotation.from_euler("yxz", [0.4, -1.1, 2.0])
+    turn, shift = Rotation.from_euler("yxz", [0.4, -1.1, 2.0]), np.array([3.0, -2.0, 7.0])
 
     def move(positions):
-        return (turn.apply(positions.reshape(-1, 3)) + [3.0, -2.0, 7.0]).reshape(positions.shape)
+        return turn.apply(positions.reshape(-1, 3)).reshape(positions.shape) + shift
 
     sequence = clip(source)
     moved = sequence.replaced(positions=move(sequence.positions).astype(np.float32))
