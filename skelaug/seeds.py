@@ -29,6 +29,7 @@ class Stream(enum.IntEnum):
     AUGMENT = 7
     DROPOUT = 8
     DURATION = 9
+    SKETCH = 10
 
 
 def _word(seed: int, stream: tuple[int, ...]) -> int:
