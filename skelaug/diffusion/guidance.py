@@ -83,7 +83,8 @@ def guided(
         interval: Least and largest alpha_bar at which to guide; outside, the guide is not run.
         max_shift: Largest shift of a sample (root mean square over its elements), in units of
             ``sqrt(1 - alpha_bar)``, the posterior deviation of data with unit variance; None for no
-            bound. With 1 the result hardly depends on mode, sampler and number of steps.
+            bound. With 1 a two-component mixture came out alike (and right) for every mode and
+            sampler, for 15 to 1000 steps and scales of 1 and 10.
 
     Raises:
         ValueError: The mode is unknown.
