@@ -59,11 +59,19 @@ def draw_images(
         wspace=0.1,
         hspace=0.2,
     )
-    figure.text(0.2 / width, 1 - 0.35 / height, title, fontsize=14, color=INK, weight="bold")
+    figure.text(
+        0.2 / width,
+        1 - 0.35 / height,
+        title,
+        fontsize=14,
+        color=INK,
+        weight="bold",
+        parse_math=False,
+    )
     for index, (image, name) in enumerate(zip(pixels, titles, strict=True)):
         axes = figure.add_subplot(grid[index // columns, index % columns])
         axes.imshow(_colours(image), interpolation="nearest", aspect="auto")
-        axes.set_title(name, fontsize=9.5, color=INK, loc="left", pad=4)
+        axes.set_title(name, fontsize=9.5, color=INK, loc="left", pad=4, parse_math=False)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
@@ -103,4 +111,5 @@ def _name_rows(axes: Axes, rows: Sequence[str]) -> None:
             color=_FAINT,
             ha="right",
             va="center",
+            parse_math=False,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ __all__ = ["draw_sheet"]
 _FEWEST, _POSES = 4, 9
 _STRIP = (7.6, 2.15)  # inches
 _BELOW, _ABOVE = 0.18, 1.24  # space around the tallest pose, in its height
+_TEXT: dict[str, Any] = {"color": INK, "parse_math": False}
 _FAINT = "#9aa0a8"
 
 
@@ -78,7 +80,7 @@ def draw_sheet(path: Path, clips: Sequence[SkeletonSequence], *, title: str) -> 
 
 def _headline(figure: Figure, title: str, *, height: float) -> None:
     top = 1 - 0.28 / height
-    figure.text(0.014, top, title, fontsize=14, color=INK, weight="bold", va="center")
+    figure.text(0.014, top, title, **_TEXT, fontsize=14, weight="bold", va="center")
     keys = [
         Line2D([], [], color=colour, lw=3, solid_capstyle="round", label=side)
         for side, colour in COLOURS.items()
@@ -124,12 +126,14 @@ class _Strip:
     def _caption(self, axes: Axes, *, left: float, right: float, top: float) -> None:
         clip = self.clip
         label = clip.label or "no label"
-        axes.text(left, top, label, fontsize=10.5, color=INK, weight="bold", va="top")
+        axes.text(left, top, label, **_TEXT, fontsize=10.5, weight="bold", va="top")
         details = [clip.name, f"{clip.duration:.1f} s"]
         if clip.source is not Source.REAL:
             details.append(clip.source.name.lower())
         text = "  ·  ".join(details)
-        axes.text(right, top, text, fontsize=8, color=_FAINT, ha="right", va="top")
+        axes.text(
+            right, top, text, fontsize=8, color=_FAINT, ha="right", va="top", parse_math=False
+        )
 
     def _pose(self, axes: Axes, frame: int, *, since: int, shift: float, shadow: float) -> None:
         layout = self.clip.layout
