@@ -15,6 +15,7 @@ from torch import nn
 
 from skelaug.errors import UsageError, did_you_mean
 from skelaug.models.cnn_guide import CNNGuide
+from skelaug.models.frame_guide import FrameGuide
 from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
 from skelaug.models.noisy_unet_guide import NoisyUNetGuide
@@ -32,6 +33,7 @@ DENOISERS: Mapping[str, Constructor] = {
 }
 GUIDES: Mapping[str, Constructor] = {
     "st-trans": STTrans,
+    "frame": FrameGuide,
     "cnn": CNNGuide,
     "vit": ViTGuide,
     "noisy-unet": NoisyUNetGuide,

@@ -22,8 +22,8 @@ _CHANNELS = 3
 
 def _modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Layer norm without weights of its own, then scale and shift from the conditioning."""
-    normed = F.layer_norm(tokens, tokens.shape[-1:])
-    return torch.addcmul(shift.to(normed.dtype), normed, scale.to(normed.dtype))
+    normed = F.layer_norm(tokens, tokens.shape[-1:]).to(scale.dtype)  # bfloat16 in autocast
+    return torch.addcmul(shift, normed, scale)
 
 
 class FrameConvolution(nn.Module):
