@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -13,6 +14,10 @@ from skelaug.data.store import Schema, write_sequences
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import get_layout
 from skelaug.skeleton.sequence import SkeletonSequence, Source
+
+# a busy machine is no fault of the code, and equal runs find equal examples
+hypothesis.settings.register_profile("skelaug", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("skelaug")
 
 CLASSES = ("kick forward", "walk", "wave", "sit [slow]")
 

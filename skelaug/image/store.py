@@ -35,7 +35,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from skelaug.errors import DataError, NotFoundError
+from skelaug.errors import DataError, NotFoundError, SkelaugError
 from skelaug.files import replacing, storage_errors
 from skelaug.image.codec import ImageCodec, ImageRecord
 from skelaug.skeleton.geometry import Interpolation
@@ -108,7 +108,10 @@ class ImageFile:
             ) from error
 
     def _read(self, file: h5py.File) -> None:
-        self.codec = ImageCodec.from_json(str(file.attrs["codec"]))
+        try:
+            self.codec = ImageCodec.from_json(str(file.attrs["codec"]))
+        except SkelaugError as error:
+            raise ValueError(str(error)) from error
         self.classes: tuple[str, ...] = tuple(json.loads(str(file.attrs["classes"])))
         self.provenance: list[dict[str, Any]] = json.loads(str(file.attrs["provenance"]))
         self.data_sha256 = str(file.attrs["data_sha256"])
