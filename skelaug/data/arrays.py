@@ -340,6 +340,7 @@ class ArraysReader:
     name = "arrays"
     classes: tuple[str, ...] = ()
     subjects = (0, 999)
+    layout = ""
 
     def claims(self, paths: Sequence[str]) -> list[str]:
         """The YAML files; where there is none, the .npz files."""
@@ -355,6 +356,11 @@ class ArraysReader:
         """No file is left out."""
         del path
         return ""
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The ``dataset`` of the recipe, else the name of the data file without its suffix."""
+        recipe = _recipe(path, fetch)
+        return recipe.dataset or stem(recipe.file)
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:
         """The clips of the file."""

@@ -101,6 +101,7 @@ class HDM05Reader:
     name = "hdm05"
     classes = CLASSES
     subjects = (101, 105)
+    layout = "hdm05_31"
 
     def claims(self, paths: Sequence[str]) -> list[str]:
         """The .amc files whose names begin with HDM and an actor."""
@@ -114,6 +115,11 @@ class HDM05Reader:
         """No file is left out."""
         del path
         return ""
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The data set's name."""
+        del path, fetch
+        return self.name
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:
         """The one clip of the file; a motion outside `CLASSES` is named by its words."""
@@ -133,6 +139,7 @@ class CMUReader:
     name = "cmu"
     classes: tuple[str, ...] = ()
     subjects = (1, 144)
+    layout = "hdm05_31"
 
     def claims(self, paths: Sequence[str]) -> list[str]:
         """The .amc files named subject_trial."""
@@ -146,6 +153,11 @@ class CMUReader:
         """No file is left out."""
         del path
         return ""
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The data set's name."""
+        del path, fetch
+        return self.name
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:
         """The one clip of the file."""

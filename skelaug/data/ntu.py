@@ -308,6 +308,7 @@ class NTUReader:
     name = "ntu"
     classes = CLASSES
     subjects = (1, 106)
+    layout = "ntu_25"
 
     def __init__(self, rule: ActorRule | None = None, *, skip_listed: bool = True) -> None:
         self._rule, self._skip_listed = rule or ActorRule(), skip_listed
@@ -324,6 +325,11 @@ class NTUReader:
         """The clips that the data set's authors list as unusable."""
         listed = self._skip_listed and stem(path) in missing_skeletons()
         return "on the data set's list of clips without usable skeletons" if listed else ""
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The data set's name."""
+        del path, fetch
+        return self.name
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:
         """The one clip of the file."""

@@ -91,6 +91,7 @@ class NWUCLAReader:
     name = "nw-ucla"
     classes = CLASSES
     subjects = (1, 10)
+    layout = "kinect_20"
 
     def claims(self, paths: Sequence[str]) -> list[str]:
         """The .json files named aSS_sSS_eEE_vVV."""
@@ -104,6 +105,11 @@ class NWUCLAReader:
         """No file is left out."""
         del path
         return ""
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The data set's name."""
+        del path, fetch
+        return self.name
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:
         """The one clip of the file."""

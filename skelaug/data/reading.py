@@ -125,6 +125,11 @@ class Reader(Protocol):
         """The lowest and the highest subject number that the data set uses."""
         ...
 
+    @property
+    def layout(self) -> str:
+        """The name of the layout of its clips; empty if the files name it."""
+        ...
+
     def claims(self, paths: Sequence[str]) -> list[str]:
         """Those of a source's files that are surely of this format, by their names."""
         ...
@@ -135,6 +140,14 @@ class Reader(Protocol):
 
     def skips(self, path: str) -> str:
         """Why a file is left out on purpose; empty if it is not."""
+        ...
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The data set that a file belongs to: subject numbers mean the same within it.
+
+        Raises:
+            DamagedError: The file does not say.
+        """
         ...
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:

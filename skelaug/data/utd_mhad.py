@@ -157,6 +157,7 @@ class UTDMHADReader:
     name = "utd-mhad"
     classes = CLASSES
     subjects = (1, 8)
+    layout = "kinect_20"
 
     def claims(self, paths: Sequence[str]) -> list[str]:
         """The files named aX_sY_tZ_skeleton.mat."""
@@ -170,6 +171,11 @@ class UTDMHADReader:
         """No file is left out."""
         del path
         return ""
+
+    def population(self, path: str, fetch: Fetch) -> str:
+        """The data set's name."""
+        del path, fetch
+        return self.name
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:
         """The one clip of the file."""
