@@ -39,7 +39,8 @@ class Checkpoint:
         weights: Its state dict, float32 once loaded.
         layout: The joints that it was trained on.
         classes: Class names in the order of its logits or embeddings.
-        meta: Normalisation, codec, split hash, step, licence, scores; plain JSON values.
+        meta: What it was trained for (``what``: diffusion, guide ...), normalisation, codec, split
+            hash, step, licence, scores; plain JSON values.
     """
 
     kind: str
@@ -77,11 +78,12 @@ def load_checkpoint(path: Path, *, expect: str = "") -> Checkpoint:
 
     Args:
         path: The safetensors file.
-        expect: A prefix that `kind` must have, e.g. ``"diffusion"``; empty accepts all.
+        expect: What it must have been trained for (``meta["what"]``), e.g. ``"diffusion"``;
+            empty accepts all.
 
     Raises:
         NotFoundError: There is no such file.
-        DataError: It is not a checkpoint of this program, or of another version or kind.
+        DataError: It is not a checkpoint of this program, or of another version or purpose.
     """
     if not path.is_file():
         raise NotFoundError(f"{path}: no such checkpoint; train one with `skelaug train`")
@@ -98,15 +100,18 @@ def load_checkpoint(path: Path, *, expect: str = "") -> Checkpoint:
             f"{path}: format_version is {header.get('format_version')}, "
             f"this program reads {VERSION}; update skelaug"
         )
-    if not header["kind"].startswith(expect):
-        raise DataError(f"{path}: expected a {expect} model, got {header['kind']!r}")
+    meta = json.loads(header["meta"])
+    if expect and meta.get("what") != expect:
+        raise DataError(
+            f"{path}: expected a {expect} model, got one for {meta.get('what', 'another purpose')}"
+        )
     return Checkpoint(
         kind=header["kind"],
         arguments=json.loads(header["arguments"]),
         weights=weights,
         layout=SkeletonLayout.from_json(header["layout"]),
         classes=tuple(json.loads(header["classes"])),
-        meta=json.loads(header["meta"]),
+        meta=meta,
     )
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ __all__ = [
     "autocast_dtype",
     "batch_indices",
     "seeded",
+    "time_updates",
     "train",
 ]
 
@@ -53,14 +54,7 @@ _MAX_SKIPPED = 20
 _LOG, _TIMING, _STATE = "log.jsonl", "timing.jsonl", "state.pt"
 
 Batches = Callable[[int], tuple[Tensor, ...]]
-
-
-class Loss(Protocol):
-    """``loss(network, *tensors)``: means over the samples given; the key ``loss`` is minimised."""
-
-    def __call__(self, network: Callable[..., Tensor], /, *tensors: Tensor) -> Mapping[str, Tensor]:
-        """The terms of the loss, scalars; all are logged."""
-        ...
+Loss = Callable[..., Mapping[str, Tensor]]
 
 
 class Optimisation(BaseModel, frozen=True, extra="forbid"):
@@ -81,10 +75,10 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
         precision: ``bf16`` autocast, ``fp32``, or ``auto``: bf16 where the device computes in it.
     """
 
-    steps: PositiveInt
-    batch: PositiveInt
+    steps: PositiveInt = 6000
+    batch: PositiveInt = 64
     micro_batch: PositiveInt | None = None
-    lr: PositiveFloat
+    lr: PositiveFloat = 1e-3
     warmup: NonNegativeInt = 0
     decay_start: float = Field(default=1.0, ge=0.0, le=1.0)
     weight_decay: NonNegativeFloat = 0.0
@@ -125,7 +119,8 @@ class Task:
     Attributes:
         network: The module; trained in place.
         batches: The tensors of update `step`, samples first, the same in every process.
-        loss: From the network and some samples' tensors to scalars.
+        loss: ``loss(network, *tensors)``, scalars that are means over the samples given; the key
+            ``loss`` is minimised, all are logged.
         evaluate: From a network in eval mode to numbers that are logged; ``score`` (higher is
             better) decides which weights are kept. None keeps the last ones.
         export: Writes the weights worth keeping (averaged or best) and the update they belong to.
@@ -264,6 +259,21 @@ def train(
         seconds=time.monotonic() - clock,
         resumed_at=started,
     )
+
+
+def time_updates(
+    task: Task, optimisation: Optimisation, *, seed: int, place: Place, count: int = 3
+) -> float:
+    """Seconds that one update takes, after one that does not count; trains `task.network`."""
+    run = _Run(task, optimisation, seed=seed, folder=Path(), place=place)
+    with seeded(seed, Stream.DROPOUT, device=place.device):
+        run.update()
+        float(run.norms)  # waits for the device
+        started = time.monotonic()
+        for _ in range(count):
+            run.update()
+        float(run.norms)
+    return (time.monotonic() - started) / count
 
 
 @contextlib.contextmanager

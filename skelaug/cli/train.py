@@ -1,0 +1,139 @@
+"""``skelaug train``: fit a network to clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skelaug.cli import render
+from skelaug.cli.options import AsJson, DryRun, Force, Quiet, Resume, SetValues
+from skelaug.errors import NotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    from skelaug.workflows.training_run import TrainReport
+
+__all__ = ["EXAMPLES", "train"]
+
+EXAMPLES = [
+    "skelaug train diffusion data.h5 --out run --set optimisation.steps=20",
+    "skelaug train guide data.h5 --out guide --set optimisation.steps=20",
+    "skelaug train diffusion data.h5 --out run --split subject=1,2 --dry-run",
+    "skelaug train diffusion data.h5 --out run --preset paper --dry-run --json",
+]
+
+_WORKFLOWS = {
+    "diffusion": ("train_diffusion", "TrainDiffusionConfig"),
+    "guide": ("train_guide", "TrainGuideConfig"),
+}
+
+
+def train(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="What to train: diffusion or guide.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA.h5", help="Sequences or images with labels.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", metavar="NAME", help="cpu (the default) or paper."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="YAML file with settings."),
+    ] = None,
+    set_values: SetValues = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="RULE",
+            help="Training part: official, xsub, xview, xset, or a rule like subject=1,3,5,7.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Root of every random number.")
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1."),
+    ] = "auto",
+    resume: Resume = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network on clips; resumable, on one device or many.
+
+    Settings come from the defaults, then --preset, --config, --set and the flags here; the result
+    lies in RUN/config.yaml. Ctrl-C saves and ends; --resume goes on and gives the very files that
+    an uninterrupted run gives. RUN/model.safetensors is what `skelaug synth --model RUN` uses.
+
+    With --dry-run a few steps are measured and nothing is written. On several devices:
+    torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.
+
+    JSON: what, run, clips, classes, subjects, parameters, steps, resumed_at, log, best, skipped,
+    seconds, steps_per_second, warnings, dry_run, estimated_seconds, config.
+    """
+    import importlib
+
+    from skelaug.workflows.run_directory import resolve
+
+    if what not in _WORKFLOWS:
+        raise NotFoundError(
+            f"train {what}: nothing of that name can be trained; {did_you_mean(what, _WORKFLOWS)}"
+        )
+    module, model = _WORKFLOWS[what]
+    workflow: Any = importlib.import_module(f"skelaug.workflows.{module}")
+    resolved = resolve(
+        getattr(workflow, model),
+        workflow.PRESETS,
+        preset=preset,
+        file=config,
+        overrides=set_values or (),
+        flags={"data": data, "out": out, "split": split, "seed": seed},
+        resume=resume,
+    )
+    report = workflow.run(
+        resolved,
+        resume=resume,
+        force=force,
+        dry_run=dry_run,
+        device=device,
+        progress=render.progress(quiet=quiet),
+    )
+    if not quiet:
+        for warning in report.warnings:
+            render.note(f"warning: {warning}")
+    render.report("train", report, as_json=as_json, quiet=quiet, show=_show)
+
+
+def _show(report: TrainReport) -> None:
+    facts: dict[str, object] = {
+        "clips": report.clips,
+        "classes": report.classes,
+        "subjects": report.subjects,
+        "parameters": f"{report.parameters:,}",
+        "steps": report.steps,
+        "steps per second": report.steps_per_second,
+    }
+    if report.dry_run:
+        facts["estimated minutes"] = (report.estimated_seconds or 0.0) / 60
+        render.facts(facts, title=f"would train a {report.what} model into {report.run}")
+        render.line("\nresolved configuration (--json prints it as JSON)")
+        _show_config(report.config)
+        return
+    facts |= {f"last {key}": value for key, value in report.log.items() if key != "step"}
+    facts |= {f"best {key}": value for key, value in report.best.items()}
+    render.facts(facts, title=f"trained a {report.what} model: {report.run}")
+
+
+def _show_config(values: dict[str, Any], indent: str = "  ") -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            render.line(f"{indent}{key}:")
+            _show_config(value, indent + "  ")
+        else:
+            render.line(f"{indent}{key}: {'-' if value in (None, '', {}) else value}")

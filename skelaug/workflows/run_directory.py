@@ -1,0 +1,177 @@
+"""A training run on disk: what was asked, on what data, and whether it may go on.
+
+::
+
+    RUN/
+    ├── config.yaml         the resolved configuration
+    ├── run.json            command, version, hashes of the inputs; no clock
+    ├── model.safetensors   the weights to use, with everything needed to use them
+    ├── state.pt            what --resume starts from
+    ├── log.jsonl           losses by step; no clock, so that equal runs are equal
+    ├── timing.jsonl        seconds by step
+    ├── card.md             a description for people
+    └── images.h5           skeleton images of the training clips; removed at the end
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel
+
+from skelaug import __version__
+from skelaug import config as configuration
+from skelaug.errors import NotFoundError, UsageError, did_you_mean
+from skelaug.files import write_text
+
+__all__ = ["CARD", "IMAGES", "MODEL", "RunDirectory", "resolve"]
+
+CONFIG, RECORD, MODEL, CARD, IMAGES = (
+    "config.yaml",
+    "run.json",
+    "model.safetensors",
+    "card.md",
+    "images.h5",
+)
+_FILES = (CONFIG, RECORD, MODEL, CARD, IMAGES, "state.pt", "log.jsonl", "timing.jsonl")
+_FREE = ("data", "out", "checkpoint_every", "checkpoint_seconds")  # never change the result
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def resolve(
+    model: type[Model],
+    presets: Mapping[str, Mapping[str, Any]],
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Any],
+    resume: bool = False,
+) -> Model:
+    """The configuration of a training: defaults < preset < file < overrides < flags.
+
+    A run that is resumed without any setting keeps the configuration that lies in it.
+
+    Args:
+        model: The configuration's class.
+        presets: Values by preset; ``cpu`` is the default one.
+        preset: Name of a preset.
+        file: A YAML file.
+        overrides: ``a.b=value`` strings.
+        flags: Named flags, ``out`` and ``data`` among them; None = not given.
+        resume: Whether an earlier run is taken up.
+
+    Raises:
+        NotFoundError: There is no such preset or file.
+        UsageError: A key or a value is wrong.
+    """
+    if preset is not None and preset not in presets:
+        raise NotFoundError(f"--preset {preset}: {did_you_mean(preset, presets)}")
+    places = {key: flags[key] for key in ("data", "out")}
+    said = any(value is not None for key, value in flags.items() if key not in places)
+    stored = Path(flags["out"]) / CONFIG
+    if resume and stored.exists() and not (preset or file or overrides or said):
+        return configuration.load(model, file=stored, flags=places)
+    return configuration.load(
+        model, preset=presets[preset or "cpu"], file=file, overrides=overrides, flags=flags
+    )
+
+
+class RunDirectory:
+    """The folder of one training.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.model = path / MODEL
+        self.images = path / IMAGES
+
+    def check(
+        self,
+        config: BaseModel,
+        inputs: Mapping[str, str],
+        *,
+        resume: bool,
+        force: bool,
+    ) -> None:
+        """Whether a run with this configuration may start here, or go on.
+
+        Args:
+            config: The resolved configuration.
+            inputs: SHA-256 of the input files, by name.
+            resume: Take up what is there.
+            force: Replace what is there.
+
+        Raises:
+            UsageError: A run is there and neither was said, or it differs from the one to resume.
+        """
+        begun = (self.path / CONFIG).exists()
+        if resume:
+            if begun:
+                self._compare(config, inputs)
+        elif not force and any((self.path / name).exists() for name in _FILES):
+            raise UsageError(
+                f"{self.path}: holds a run already; choose another --out, or add --resume to go "
+                f"on or --force to replace it"
+            )
+
+    def _compare(self, config: BaseModel, inputs: Mapping[str, str]) -> None:
+        stored = yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8"))
+        given = config.model_dump(mode="json")
+        differ = [
+            f"{key} is {_show(old)} there and {_show(new)} now"
+            for key, old, new in _differences(stored, given)
+            if key not in _FREE
+        ]
+        if differ:
+            raise UsageError(
+                f"{self.path}: cannot resume with other settings: {'; '.join(differ)}; leave them "
+                f"out, or start a new run"
+            )
+        if (self.path / RECORD).exists():
+            record = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
+            if sorted(record["inputs"].values()) != sorted(inputs.values()):
+                raise UsageError(
+                    f"{self.path}: cannot resume, the run was begun with another content of "
+                    f"{', '.join(record['inputs'])}; give the same data, or start a new run"
+                )
+
+    def begin(self, config: BaseModel, inputs: Mapping[str, str], *, resume: bool) -> None:
+        """Clear the folder unless resuming, and write the configuration and the record."""
+        if not resume:
+            self.clear()
+        record = {"version": __version__, "inputs": dict(inputs)}
+        write_text(self.path / RECORD, json.dumps(record, sort_keys=True, indent=1) + "\n")
+        configuration.write_resolved(self.path / CONFIG, config)
+
+    def clear(self) -> None:
+        """Remove the files of an earlier run; others are left alone."""
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def finish(self, card: str) -> None:
+        """Write the card and remove the images."""
+        write_text(self.path / CARD, card)
+        self.images.unlink(missing_ok=True)
+
+
+def _differences(old: Any, new: Any, *, key: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for name in sorted({*old, *new}):
+            path = f"{key}.{name}" if key else name
+            found += _differences(old.get(name), new.get(name), key=path)
+        return found
+    return [] if old == new else [(key, old, new)]
+
+
+def _show(value: object) -> str:
+    return "not set" if value is None else str(value)

@@ -1,0 +1,241 @@
+"""Train a denoiser of skeleton images: ``skelaug train diffusion``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
+from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
+from skelaug.diffusion.schedule import Schedule, cosine_schedule, linear_schedule
+from skelaug.place import training_place
+from skelaug.progress import Progress, silent
+from skelaug.seeds import Stream, generator
+from skelaug.training import Batches, batch_indices
+from skelaug.workflows.training_data import TrainingImages
+from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct
+
+__all__ = ["PRESETS", "DenoiserConfig", "DiffusionConfig", "TrainDiffusionConfig", "run"]
+
+SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
+    "cosine": cosine_schedule,
+    "linear": linear_schedule,
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "cpu": {
+        "optimisation": {
+            "steps": 6000,
+            "batch": 64,
+            "lr": 1e-3,
+            "warmup": 200,
+            "decay_start": 0.6,
+            "clip": 1.0,
+            "ema_decay": 0.999,
+        },
+    },
+    "paper": {
+        "model": {"name": "unet", "dropout": 0.1, "arguments": {"width": 128}},
+        "diffusion": {"parameterization": "eps", "learned_variance": True},
+        "conditional": False,
+        "codec": {"rows": 24, "frames": 24},
+        "optimisation": {
+            "steps": 500_000,
+            "batch": 1024,
+            "lr": 1e-4,
+            "ema_decay": 0.9999,
+        },
+    },
+}
+
+
+class DenoiserConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which network is trained.
+
+    Attributes:
+        name: ``frame-transformer`` (made for CPUs) or ``unet`` (the paper's).
+        dropout: Dropout inside it; against memorising small sets.
+        arguments: Further arguments of its constructor, e.g. width and depth.
+    """
+
+    name: str = "frame-transformer"
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    arguments: dict[str, Any] = {}
+
+
+class DiffusionConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the network learns to undo.
+
+    Attributes:
+        schedule: Noise levels: ``cosine`` or ``linear``.
+        steps: Number of levels T.
+        parameterization: What the network predicts: ``eps``, ``x0`` or ``v``.
+        learned_variance: Also learn the variance of each step, by the hybrid objective.
+        vb_weight: Weight of the variational bound in it.
+        min_snr_gamma: Cap of the signal-to-noise weight of the loss; None leaves it unweighted.
+        velocity_weight: Weight of the error of the clean estimate's velocity.
+    """
+
+    schedule: Literal["cosine", "linear"] = "cosine"
+    steps: PositiveInt = 1000
+    parameterization: Literal["eps", "x0", "v"] = "v"
+    learned_variance: bool = False
+    vb_weight: NonNegativeFloat = 1e-3
+    min_snr_gamma: PositiveFloat | None = None
+    velocity_weight: NonNegativeFloat = 0.0
+
+
+class TrainDiffusionConfig(TrainingConfig, frozen=True, extra="forbid"):
+    """How a diffusion model is trained.
+
+    Attributes:
+        model: The network.
+        diffusion: The process.
+        conditional: Give the network the class; else the label acts through a guide alone.
+        label_drop: Share of samples trained without their label, so that a conditional network
+            serves as the unconditional one too.
+    """
+
+    model: DenoiserConfig = DenoiserConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    conditional: bool = True
+    label_drop: float = Field(default=0.15, ge=0.0, le=1.0)
+
+
+def run(
+    config: TrainDiffusionConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> TrainReport:
+    """Train a diffusion model into a run directory.
+
+    Args:
+        config: What to train, on what.
+        resume: Go on with the run that is there.
+        force: Replace the run that is there.
+        dry_run: Measure a few steps, write nothing.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        progress: Shows the steps.
+
+    Raises:
+        SkelaugError: See `skelaug.workflows.training_run.conduct`.
+    """
+    plan = Plan(
+        what="diffusion",
+        command=f"skelaug train diffusion {config.data.name} --out RUN --config config.yaml",
+        network=lambda images: _network(config, images),
+        batches=lambda images, batch: _batches(config, images, batch=batch),
+        loss=DiffusionLoss(config.diffusion, conditional=config.conditional),
+        meta={
+            "diffusion": config.diffusion.model_dump(mode="json"),
+            "conditional": config.conditional,
+            "label_drop": config.label_drop if config.conditional else None,
+        },
+    )
+    with training_place(device) as place:
+        return conduct(
+            plan,
+            config,
+            place=place,
+            resume=resume,
+            force=force,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+
+def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str, dict[str, Any]]:
+    rows, frames = images.shape[1:]
+    arguments = {
+        "rows": rows,
+        "frames": frames,
+        "num_classes": len(images.clips.classes) if config.conditional else 0,
+        "learned_variance": config.diffusion.learned_variance,
+        "dropout": config.model.dropout,
+        **config.model.arguments,
+    }
+    return config.model.name, arguments
+
+
+def _batches(config: TrainDiffusionConfig, images: TrainingImages, *, batch: int) -> Batches:
+    classes = len(images.clips.classes)
+
+    def batches(step: int) -> tuple[Tensor, ...]:
+        rows = batch_indices(config.seed, step, batch=batch, count=len(images))
+        x0, labels = images.batch(rows)
+        numbers = generator(config.seed, Stream.TRAIN_NOISE, step)
+        steps = torch.randint(config.diffusion.steps, (batch,), generator=numbers)
+        noise = torch.randn(x0.shape, generator=numbers)
+        dropped = torch.rand(batch, generator=numbers) < config.label_drop
+        labels = torch.where(dropped | (labels < 0), classes, labels)
+        return x0, noise, steps, labels
+
+    return batches
+
+
+class DiffusionLoss:
+    """The objective of a denoiser, averaged over samples.
+
+    Args:
+        config: The process.
+        conditional: Whether the network gets the labels.
+    """
+
+    def __init__(self, config: DiffusionConfig, *, conditional: bool) -> None:
+        self.config, self.conditional = config, conditional
+        self.schedule = SCHEDULES[config.schedule](config.steps)
+
+    def __call__(
+        self,
+        network: Callable[..., Tensor],
+        x0: Tensor,
+        noise: Tensor,
+        steps: Tensor,
+        labels: Tensor,
+        /,
+    ) -> dict[str, Tensor]:
+        """The loss and its parts.
+
+        Args:
+            network: Called as ``network(x, step, labels)``.
+            x0: Normalised images, N C R F.
+            noise: Shaped like them.
+            steps: Index of each sample's noise level, N.
+            labels: Class of each sample, N; the number of classes = dropped.
+        """
+        kind, config = self.config.parameterization, self.config
+        alpha_bar = self.schedule.alpha_bars[steps.cpu()]
+        x = noised(x0, noise, alpha_bar)
+        output = network(x, steps.float(), labels if self.conditional else None)
+        prediction = split_output(output)[0] if config.learned_variance else output
+        simple = simple_loss(prediction, target_from(x0, noise, alpha_bar, kind=kind))
+        terms = {"simple": simple.mean()}
+        loss = simple
+        if config.learned_variance:
+            loss = hybrid_loss(
+                output,
+                x0,
+                noise,
+                step=steps,
+                schedule=self.schedule,
+                kind=kind,
+                vb_weight=config.vb_weight,
+            )
+            terms["bound"] = (loss - simple).mean()
+        if config.min_snr_gamma is not None:
+            weight = min_snr_weight(alpha_bar, kind=kind, gamma=config.min_snr_gamma)
+            loss = loss + (weight.to(simple) - 1) * simple
+        if config.velocity_weight:
+            estimate = x0_from(prediction, x, alpha_bar, kind=kind)
+            velocity = simple_loss(estimate.diff(dim=-1), x0.diff(dim=-1))
+            terms["velocity"] = velocity.mean()
+            loss = loss + config.velocity_weight * velocity
+        return {"loss": loss.mean(), **terms}

@@ -1,0 +1,42 @@
+"""A description of a trained model for people, from what its checkpoint says."""
+
+from __future__ import annotations
+
+from skelaug.checkpoint import Checkpoint
+
+__all__ = ["card"]
+
+
+def card(checkpoint: Checkpoint, *, command: str) -> str:
+    """The model card as Markdown.
+
+    Args:
+        checkpoint: The trained network.
+        command: The command line that trained it.
+    """
+    meta = checkpoint.meta
+    parameters = sum(weight.numel() for weight in checkpoint.weights.values())
+    counts = meta["clips"]
+    subjects = ", ".join(str(subject) for subject in meta["subjects"]) or "unknown"
+    lines = [
+        f"# A {meta['what']} model of {sum(n > 0 for n in counts.values())} actions",
+        "",
+        f"- network: {checkpoint.kind}, {parameters:,} numbers",
+        f"- joints: {checkpoint.layout.num_joints} ({checkpoint.layout.name})",
+        f"- data: {meta['data']['name']}, SHA-256 {meta['data']['sha256']}",
+        f"- training part: {sum(counts.values())} clips, rule {meta['split']['rule'] or 'all'!r}, "
+        f"subjects {subjects}",
+        f"- training: {meta['steps']:,} steps of {meta['batch']}, seed {meta['seed']}; "
+        f"weights of step {meta['step']:,}",
+        f"- made by: skelaug {meta['version']}",
+        f"- licence of the data: {meta['licence'] or 'not stated; ask whoever recorded it'}",
+        "",
+        "```",
+        command,
+        "```",
+        "",
+        "| action | clips |",
+        "|---|---|",
+        *(f"| {name} | {count} |" for name, count in counts.items()),
+    ]
+    return "\n".join(lines) + "\n"

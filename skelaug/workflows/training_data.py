@@ -1,0 +1,319 @@
+"""From a sequence or images file to what a training reads: memory-mapped, normalised images.
+
+The images of the training clips are written once (``RUN/images.h5``) and then mapped, so that
+memory stays flat in the number of clips. Every statistic sees the training part only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from skelaug.data.store import SequenceFile
+from skelaug.errors import DataError
+from skelaug.files import require_file, sha256
+from skelaug.image.codec import ImageCodec, fitted_codec
+from skelaug.image.normalizer import ImageNormalizer, fit_normalizer
+from skelaug.image.store import FORMAT as IMAGES_FORMAT
+from skelaug.image.store import ImageFile, ImageSchema, write_images
+from skelaug.place import Place
+from skelaug.progress import Progress, silent
+
+__all__ = [
+    "CodecConfig",
+    "TrainingClips",
+    "TrainingImages",
+    "stand_in_images",
+    "training_clips",
+    "training_images",
+]
+
+_QUANTILES = 64
+_FEW_IN_CLASS, _FEW = 5, 100
+
+
+class CodecConfig(BaseModel, frozen=True, extra="forbid"):
+    """How sequences become images; a file of images keeps its own.
+
+    Attributes:
+        frames: Columns of an image.
+        rows: Rows per person; 0 = the joints rounded up to a multiple of 4.
+        persons: Persons per image.
+    """
+
+    frames: PositiveInt = 24
+    rows: NonNegativeInt = 0
+    persons: PositiveInt = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingClips:
+    """The training part of a data file, before any image is made.
+
+    Attributes:
+        file: The sequences or images.
+        sha256: Of the file.
+        rows: int64, which of its clips are the training part, rising.
+        split: The rule, the number of clips and a hash of their names.
+    """
+
+    file: SequenceFile | ImageFile
+    sha256: str
+    rows: NDArray[np.int64]
+    split: Mapping[str, Any]
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 by file name."""
+        return {self.file.path.name: self.sha256}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All class names of the file; some may have no clip in the training part."""
+        return self.file.classes
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each training clip, -1 = unknown."""
+        return self.file.labels[self.rows].astype(np.int64)
+
+    @cached_property
+    def subjects(self) -> list[int]:
+        """The known performers of the training part."""
+        return sorted({int(s) for s in self.file.subjects[self.rows] if s >= 0})
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Training clips of each class."""
+        found = Counter(self.labels.tolist())
+        return {name: found.get(index, 0) for index, name in enumerate(self.classes)}
+
+    @property
+    def fps(self) -> float:
+        """The most frequent frame rate."""
+        values, counts = np.unique(self.file.fps[self.rows], return_counts=True)
+        return float(values[counts.argmax()])
+
+    @property
+    def durations(self) -> dict[str, list[float]]:
+        """Of each class the clips' lengths in seconds, rising; at most 64 quantiles of them."""
+        seconds = self.file.durations[self.rows]
+        table = {}
+        for index, name in enumerate(self.classes):
+            own = seconds[self.labels == index]
+            shares = np.linspace(0, 1, min(len(own), _QUANTILES))
+            table[name] = np.quantile(own, shares).round(4).tolist() if len(own) else []
+        return table
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may make a model of this data a poor one."""
+        few = [name for name, count in self.counts.items() if 0 < count < _FEW_IN_CLASS]
+        none = [name for name, count in self.counts.items() if count == 0]
+        unknown = int((self.labels < 0).sum())
+        found = []
+        if len(self.rows) < _FEW:
+            found.append(
+                f"only {len(self.rows)} clips: samples will be near copies of them; "
+                f"{_FEW} or more are better"
+            )
+        if few:
+            found.append(f"fewer than {_FEW_IN_CLASS} clips in {_list(few)}")
+        if none:
+            found.append(f"no clip at all in {_list(none)}")
+        if unknown:
+            found.append(f"{unknown} clips have no label")
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """The images of the training part.
+
+    Attributes:
+        clips: Where they come from.
+        codec: How clips became images.
+        pixels: N C R F, a read-only memory map.
+        rows: Which of the N images is which training clip.
+        normalizer: Fitted on them.
+        persons: Of each class how many clips have 1, 2, ... persons.
+    """
+
+    clips: TrainingClips
+    codec: ImageCodec
+    pixels: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    normalizer: ImageNormalizer
+    persons: Mapping[str, Sequence[int]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of an image: channels, rows of all persons, frames."""
+        return self.codec.shape
+
+    def batch(self, which: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Normalised images (n C R F, float32) and labels (n, -1 = unknown) of training clips."""
+        pixels = torch.from_numpy(self.pixels[self.rows[which]])
+        return self.normalizer.normalize(pixels), torch.from_numpy(self.clips.labels[which])
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint says about its data; plain JSON values, no paths."""
+        clips = self.clips
+        return {
+            "codec": json.loads(self.codec.to_json()),
+            "normalizer": self.normalizer.to_json(),
+            "split": dict(clips.split),
+            "data": {"name": clips.file.path.name, "sha256": clips.sha256},
+            "clips": clips.counts,
+            "subjects": clips.subjects,
+            "durations": clips.durations,
+            "persons": {name: list(counts) for name, counts in self.persons.items()},
+            "fps": clips.fps,
+        }
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:6])
+    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def training_clips(path: Path, *, split: str = "") -> TrainingClips:
+    """The training part of a sequence or images file.
+
+    Args:
+        path: The file.
+        split: A protocol or a rule; its clips are the training part. Empty takes all.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: It is neither kind of file, or no clip is left.
+        UsageError: The split is not understood.
+    """
+    require_file(path)
+    is_images = h5py.is_hdf5(path) and _format(path) == IMAGES_FORMAT
+    file = ImageFile(path) if is_images else SequenceFile(path)
+    rows = np.arange(len(file.names), dtype=np.int64)
+    if not len(rows):
+        raise DataError(f"{path}: expected clips to train on, got none; check --split")
+    return TrainingClips(file, sha256(path), rows, {"rule": split})
+
+
+def _format(path: Path) -> str:
+    with h5py.File(path, "r") as file:
+        return str(file.attrs.get("format"))
+
+
+def training_images(
+    clips: TrainingClips,
+    config: CodecConfig,
+    *,
+    per_joint_std: bool,
+    cache: Path,
+    place: Place,
+    progress: Progress = silent,
+) -> TrainingImages:
+    """The images of the training clips; made once and kept in `cache` where they come as sequences.
+
+    Args:
+        clips: The training part.
+        config: How sequences become images.
+        per_joint_std: See `fit_normalizer`.
+        cache: Where images are written; what lies there is used if it belongs to the data.
+        place: The first process writes, the others wait.
+        progress: Shows the encoding.
+
+    Raises:
+        DataError: A clip cannot be encoded.
+    """
+    if isinstance(clips.file, ImageFile):
+        file, rows = clips.file, clips.rows
+    else:
+        if place.is_first and not cache.exists():
+            _write_cache(clips, clips.file, config, cache=cache, progress=progress)
+        place.wait()
+        file = ImageFile(cache)
+        rows = np.arange(len(file), dtype=np.int64)
+    return TrainingImages(
+        clips=clips,
+        codec=file.codec,
+        pixels=file.pixels,
+        rows=rows,
+        normalizer=fit_normalizer(file.pixels, rows, per_joint=per_joint_std),
+        persons=_persons(clips, file, rows),
+    )
+
+
+def _write_cache(
+    clips: TrainingClips,
+    file: SequenceFile,
+    config: CodecConfig,
+    *,
+    cache: Path,
+    progress: Progress,
+) -> None:
+    empty = ImageCodec(
+        layout=file.layout, frames=config.frames, rows=config.rows, persons=config.persons
+    )
+    with progress("encoding", total=2 * len(clips.rows)) as advance:
+
+        def read() -> Any:
+            for row in clips.rows:
+                yield file[int(row)]
+                advance(1)
+
+        schema = ImageSchema(
+            codec=fitted_codec(read(), empty),
+            classes=clips.classes,
+            count=len(clips.rows),
+            data_sha256=clips.sha256,
+        )
+        write_images(cache, read(), schema, provenance=file.provenance)
+
+
+def _persons(
+    clips: TrainingClips, file: ImageFile, rows: NDArray[np.int64]
+) -> dict[str, list[int]]:
+    counts = np.zeros((len(clips.classes) + 1, file.codec.persons), dtype=np.int64)
+    for row, label in zip(rows, clips.labels, strict=True):
+        present = sum(any(joints) for joints in file.record(int(row)).observed)
+        counts[label, max(present, 1) - 1] += 1
+    return {name: counts[index].tolist() for index, name in enumerate(clips.classes)}
+
+
+def stand_in_images(clips: TrainingClips, config: CodecConfig, *, count: int) -> TrainingImages:
+    """Random images of the right size in memory, for measuring speed before anything is written."""
+    if isinstance(clips.file, ImageFile):
+        codec = clips.file.codec
+    else:
+        codec = ImageCodec(
+            layout=clips.file.layout,
+            frames=config.frames,
+            rows=config.rows,
+            persons=config.persons,
+        )
+    rows = np.arange(min(count, len(clips.rows)), dtype=np.int64)
+    shape = (len(rows), *codec.shape)
+    pixels = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    return TrainingImages(
+        clips=clips,
+        codec=codec,
+        pixels=pixels,
+        rows=rows,
+        normalizer=fit_normalizer(pixels, rows),
+        persons={},
+    )
