@@ -100,7 +100,7 @@ def sample_ddim(
         denoise: The estimate of x0; a learned variance is not used.
         x: Noise at the first level, N ...; not modified.
         alpha_bars: Noise levels, shape S + 1, float64, rising to 1.
-        eta: 0 is deterministic, 1 is ancestral sampling with the posterior variance.
+        eta: In 0..1: 0 is deterministic, 1 is `sample_ddpm` with its lower variance.
         noise_like: Standard normal noise of the shape of its argument.
     """
     for now, after in pairwise(alpha_bars):
@@ -122,16 +122,18 @@ def sample_dpmpp_2m_sde(
     eta: float = 1.0,
     noise_like: NoiseLike = torch.randn_like,
 ) -> Tensor:
-    """Draw x0 with SDE-DPM-Solver++(2M) (Lu et al. 2022, sec. 5; midpoint form).
+    """Draw x0 with SDE-DPM-Solver++(2M) (Lu et al. 2022, in the midpoint form of k-diffusion).
 
-    The linear part of the SDE is solved exactly, the estimate of x0 is extrapolated linearly in
-    ``lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar))`` from the last two evaluations.
+    The linear part of the SDE is solved exactly; x0 is extrapolated from the last two estimates to
+    the middle of the step in ``lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar))``. Without the
+    extrapolation, eta = 1 is ancestral sampling with the posterior variance. Uneven steps in lambda
+    cost it dearly: use ``levels(..., spacing="logsnr")``.
 
     Args:
         denoise: The estimate of x0; a learned variance is not used.
         x: Noise at the first level, N ...; not modified.
         alpha_bars: Noise levels, shape S + 1, float64, rising to 1.
-        eta: 1 is the reverse SDE, 0 the probability flow ODE (`sample_dpmpp_2m`).
+        eta: 1 is the reverse SDE, 0 the probability flow ODE (`sample_dpmpp_2m`), or between.
         noise_like: Standard normal noise of the shape of its argument.
     """
     lambdas = alpha_bars.logit() / 2
@@ -141,11 +143,10 @@ def sample_dpmpp_2m_sde(
         if after == 1:
             return x0
         d = x0 + h / (2 * h_previous) * (x0 - previous) if h_previous > 0 else x0
-        keep = (-(1 + eta) * h).exp()
-        x = ((1 - after) / (1 - now)).sqrt() * (-eta * h).exp() * x + after.sqrt() * (1 - keep) * d
-        sigma = ((1 - after) * -torch.expm1(-2 * eta * h)).sqrt()
-        if sigma > 0:
-            x = x + sigma * noise_like(x)
+        sigma_now, sigma = (1 - now).sqrt(), (1 - after).sqrt()
+        x = sigma / sigma_now * (-eta * h).exp() * x - after.sqrt() * (-(1 + eta) * h).expm1() * d
+        if eta > 0:
+            x = x + sigma * (-(-2 * eta * h).expm1()).sqrt() * noise_like(x)
         previous, h_previous = x0, h
     return x
 
