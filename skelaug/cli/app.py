@@ -15,7 +15,7 @@ from skelaug import __version__
 from skelaug.cli import exits, render
 from skelaug.errors import SkelaugError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 _WIDTH = 100
 _CODES = "; ".join(f"{code} {meaning}" for code, meaning in exits.EXIT_CODES.items())
@@ -83,7 +83,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every expected error becomes one line on stderr."""
     try:
-        code = app(list(arguments), prog_name="skelaug", standalone_mode=False)
+        command = typer.main.get_command(app)  # app() would put an exception hook of its own
+        code = command.main(list(arguments), prog_name="skelaug", standalone_mode=False)
     except SkelaugError as error:
         return _fail(str(error), error.exit_code)
     except _CommandLineError as error:

@@ -13,7 +13,7 @@ from skelaug.cli.options import AsJson
 if TYPE_CHECKING:
     from skelaug.workflows.list_models import ModelList, ModelSummary
 
-__all__ = ["EXAMPLES", "models"]
+__all__ = ["EXAMPLES", "describe", "models"]
 
 EXAMPLES = ["skelaug models", "skelaug models --json", "skelaug models --root experiments"]
 

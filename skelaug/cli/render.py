@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["error", "facts", "line", "note", "number", "progress", "report", "table", "write"]
 
 SCHEMA = 1
+_UNFOLDED = 2000
 _SECONDS_BETWEEN_LINES = 10.0
 
 Result = TypeVar("Result", bound="BaseModel")
@@ -124,7 +125,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         grid.add_column(Text(_words(column)), justify="right" if numeric else "left")
     for row in cells:
         grid.add_row(*(Text(number(value)) for value in row))
-    console = Console(file=sys.stdout, highlight=False)
+    # in a file or a pipe nothing is folded, so that a line is a row
+    width = None if sys.stdout.isatty() else _UNFOLDED
+    console = Console(file=sys.stdout, highlight=False, width=width)
     with console.capture() as captured:
         console.print(grid)
     line(f"\n{title}\n" if title else "")

@@ -21,6 +21,7 @@ __all__ = [
     "front_view",
     "head_of",
     "on_the_spot",
+    "sides",
     "tips",
     "visible",
 ]
