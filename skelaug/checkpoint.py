@@ -78,8 +78,8 @@ def load_checkpoint(path: Path, *, expect: str = "") -> Checkpoint:
 
     Args:
         path: The safetensors file.
-        expect: What it must have been trained for (``meta["what"]``), e.g. ``"diffusion"``;
-            empty accepts all.
+        expect: What it must have been trained for, e.g. ``"diffusion"``: the beginning of
+            ``meta["what"]``, or of `kind` where that is not said; empty accepts all.
 
     Raises:
         NotFoundError: There is no such file.
@@ -101,10 +101,9 @@ def load_checkpoint(path: Path, *, expect: str = "") -> Checkpoint:
             f"this program reads {VERSION}; update skelaug"
         )
     meta = json.loads(header["meta"])
-    if expect and meta.get("what") != expect:
-        raise DataError(
-            f"{path}: expected a {expect} model, got one for {meta.get('what', 'another purpose')}"
-        )
+    purpose = str(meta.get("what", header["kind"]))
+    if not purpose.startswith(expect):
+        raise DataError(f"{path}: expected a {expect} model, got one for {purpose}")
     return Checkpoint(
         kind=header["kind"],
         arguments=json.loads(header["arguments"]),

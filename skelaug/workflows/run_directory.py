@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel
 
-from skelaug import __version__
 from skelaug import config as configuration
 from skelaug.errors import NotFoundError, UsageError, did_you_mean
 from skelaug.files import write_text
+from skelaug.workflows.provenance import provenance_record
 
 __all__ = ["CARD", "IMAGES", "MODEL", "RunDirectory", "resolve"]
 
@@ -144,11 +144,13 @@ class RunDirectory:
                     f"{', '.join(record['inputs'])}; give the same data, or start a new run"
                 )
 
-    def begin(self, config: BaseModel, inputs: Mapping[str, str], *, resume: bool) -> None:
+    def begin(
+        self, config: BaseModel, inputs: Mapping[str, str], *, command: str, resume: bool
+    ) -> None:
         """Clear the folder unless resuming, and write the configuration and the record."""
         if not resume:
             self.clear()
-        record = {"version": __version__, "inputs": dict(inputs)}
+        record = provenance_record(command, config, inputs)
         write_text(self.path / RECORD, json.dumps(record, sort_keys=True, indent=1) + "\n")
         configuration.write_resolved(self.path / CONFIG, config)
 

@@ -11,20 +11,15 @@ from torch import Tensor
 
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
-from skelaug.diffusion.schedule import Schedule, cosine_schedule, linear_schedule
+from skelaug.diffusion.schedule import SCHEDULES
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator
 from skelaug.training import Batches, batch_indices
-from skelaug.workflows.training_data import TrainingImages
+from skelaug.workflows.training_data import AugmentConfig, TrainingImages
 from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct
 
 __all__ = ["PRESETS", "DenoiserConfig", "DiffusionConfig", "TrainDiffusionConfig", "run"]
-
-SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
-    "cosine": cosine_schedule,
-    "linear": linear_schedule,
-}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "cpu": {
@@ -98,12 +93,14 @@ class TrainDiffusionConfig(TrainingConfig, frozen=True, extra="forbid"):
         conditional: Give the network the class; else the label acts through a guide alone.
         label_drop: Share of samples trained without their label, so that a conditional network
             serves as the unconditional one too.
+        augment: How the images are varied.
     """
 
     model: DenoiserConfig = DenoiserConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     conditional: bool = True
     label_drop: float = Field(default=0.15, ge=0.0, le=1.0)
+    augment: AugmentConfig = AugmentConfig()
 
 
 def run(
@@ -130,7 +127,6 @@ def run(
     """
     plan = Plan(
         what="diffusion",
-        command=f"skelaug train diffusion {config.data.name} --out RUN --config config.yaml",
         network=lambda images: _network(config, images),
         batches=lambda images, batch: _batches(config, images, batch=batch),
         loss=DiffusionLoss(config.diffusion, conditional=config.conditional),
@@ -170,7 +166,8 @@ def _batches(config: TrainDiffusionConfig, images: TrainingImages, *, batch: int
 
     def batches(step: int) -> tuple[Tensor, ...]:
         rows = batch_indices(config.seed, step, batch=batch, count=len(images))
-        x0, labels = images.batch(rows)
+        variation = generator(config.seed, Stream.AUGMENT, step)
+        x0, labels = images.batch(rows, config.augment, variation)
         numbers = generator(config.seed, Stream.TRAIN_NOISE, step)
         steps = torch.randint(config.diffusion.steps, (batch,), generator=numbers)
         noise = torch.randn(x0.shape, generator=numbers)

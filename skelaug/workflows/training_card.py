@@ -7,13 +7,8 @@ from skelaug.checkpoint import Checkpoint
 __all__ = ["card"]
 
 
-def card(checkpoint: Checkpoint, *, command: str) -> str:
-    """The model card as Markdown.
-
-    Args:
-        checkpoint: The trained network.
-        command: The command line that trained it.
-    """
+def card(checkpoint: Checkpoint) -> str:
+    """The model card of a trained network as Markdown."""
     meta = checkpoint.meta
     parameters = sum(weight.numel() for weight in checkpoint.weights.values())
     counts = meta["clips"]
@@ -32,7 +27,7 @@ def card(checkpoint: Checkpoint, *, command: str) -> str:
         f"- licence of the data: {meta['licence'] or 'not stated; ask whoever recorded it'}",
         "",
         "```",
-        command,
+        f"skelaug train {meta['what']} {meta['data']['name']} --out RUN --config config.yaml",
         "```",
         "",
         "| action | clips |",

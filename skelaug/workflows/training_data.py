@@ -18,20 +18,23 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from skelaug.data.splits import Split, split_clips
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file, sha256
 from skelaug.image.codec import ImageCodec, fitted_codec
 from skelaug.image.normalizer import ImageNormalizer, fit_normalizer
+from skelaug.image.perturb import resized, turned
 from skelaug.image.store import FORMAT as IMAGES_FORMAT
 from skelaug.image.store import ImageFile, ImageSchema, write_images
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
 
 __all__ = [
+    "AugmentConfig",
     "CodecConfig",
     "TrainingClips",
     "TrainingImages",
@@ -58,6 +61,18 @@ class CodecConfig(BaseModel, frozen=True, extra="forbid"):
     persons: PositiveInt = 1
 
 
+class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
+    """How training images are varied; 0 leaves them as they are.
+
+    Attributes:
+        turn: Largest turn about the vertical, radians.
+        size: Largest relative change of the body's size.
+    """
+
+    turn: NonNegativeFloat = 0.0
+    size: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingClips:
     """The training part of a data file, before any image is made.
@@ -65,14 +80,17 @@ class TrainingClips:
     Attributes:
         file: The sequences or images.
         sha256: Of the file.
-        rows: int64, which of its clips are the training part, rising.
-        split: The rule, the number of clips and a hash of their names.
+        split: Which of its clips are the training part.
     """
 
     file: SequenceFile | ImageFile
     sha256: str
-    rows: NDArray[np.int64]
-    split: Mapping[str, Any]
+    split: Split
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Which clips of the file are the training part, ascending."""
+        return self.split.train
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -135,7 +153,7 @@ class TrainingClips:
             found.append(f"no clip at all in {_list(none)}")
         if unknown:
             found.append(f"{unknown} clips have no label")
-        return found
+        return [*self.split.notes, *found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +184,23 @@ class TrainingImages:
         """Shape of an image: channels, rows of all persons, frames."""
         return self.codec.shape
 
-    def batch(self, which: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Normalised images (n C R F, float32) and labels (n, -1 = unknown) of training clips."""
+    def batch(
+        self,
+        which: NDArray[np.int64],
+        augment: AugmentConfig | None = None,
+        numbers: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised images (n C R F, float32) and labels (n, -1 = unknown) of training clips.
+
+        Args:
+            which: Numbers of the clips within the training part.
+            augment: How they are varied.
+            numbers: Source of the variation.
+        """
         pixels = torch.from_numpy(self.pixels[self.rows[which]])
+        if augment and (augment.turn or augment.size):
+            turn, size = torch.rand(2, len(which), generator=numbers) * 2 - 1
+            pixels = resized(turned(pixels, augment.turn * turn), 1 + augment.size * size)
         return self.normalizer.normalize(pixels), torch.from_numpy(self.clips.labels[which])
 
     def facts(self) -> dict[str, Any]:
@@ -177,7 +209,7 @@ class TrainingImages:
         return {
             "codec": json.loads(self.codec.to_json()),
             "normalizer": self.normalizer.to_json(),
-            "split": dict(clips.split),
+            "split": {"rule": clips.split.rule, "hash": clips.split.hash},
             "data": {"name": clips.file.path.name, "sha256": clips.sha256},
             "clips": clips.counts,
             "subjects": clips.subjects,
@@ -207,10 +239,9 @@ def training_clips(path: Path, *, split: str = "") -> TrainingClips:
     require_file(path)
     is_images = h5py.is_hdf5(path) and _format(path) == IMAGES_FORMAT
     file = ImageFile(path) if is_images else SequenceFile(path)
-    rows = np.arange(len(file.names), dtype=np.int64)
-    if not len(rows):
-        raise DataError(f"{path}: expected clips to train on, got none; check --split")
-    return TrainingClips(file, sha256(path), rows, {"rule": split})
+    if not file.names:
+        raise DataError(f"{path}: expected clips to train on, got none; convert some first")
+    return TrainingClips(file, sha256(path), split_clips(file, split))
 
 
 def _format(path: Path) -> str:

@@ -70,7 +70,6 @@ class Plan:
     Attributes:
         what: ``diffusion`` or ``guide``.
         network: From the images to a registry's key and the constructor's arguments.
-        command: The command line that a reader of the card can repeat.
         batches: From the images and the batch size to the tensors of an update.
         loss: From a network and such tensors to scalars.
         meta: What the checkpoint says beside the data's facts.
@@ -79,7 +78,6 @@ class Plan:
     """
 
     what: str
-    command: str
     network: Callable[[TrainingImages], tuple[str, dict[str, Any]]]
     batches: Callable[[TrainingImages, int], Batches]
     loss: Loss
@@ -156,7 +154,7 @@ def conduct(
     if dry_run:
         return _rehearse(plan, config, clips, place=place)
     if place.is_first:
-        directory.begin(config, clips.inputs, resume=resume)
+        directory.begin(config, clips.inputs, command=f"train {plan.what}", resume=resume)
     place.wait()
     images = training_images(
         clips,
@@ -183,7 +181,7 @@ def conduct(
         progress=progress,
     )
     if place.is_first:
-        directory.finish(card(load_checkpoint(directory.model), command=plan.command))
+        directory.finish(card(load_checkpoint(directory.model)))
     done = outcome.steps - outcome.resumed_at
     return _report(
         plan,
