@@ -83,8 +83,8 @@ def guided(
         interval: Least and largest alpha_bar at which to guide; outside, the guide is not run.
         max_shift: Largest shift of a sample (root mean square over its elements), in units of
             ``sqrt(1 - alpha_bar)``, the posterior deviation of data with unit variance; None for no
-            bound. With 1 a two-component mixture came out alike (and right) for every mode and
-            sampler, for 15 to 1000 steps and scales of 1 and 10.
+            bound. With 1, samples of a mixture whose wanted class lies at 0.5 had means of 0.44 to
+            0.67 for all modes, 15 to 1000 steps and scales 1 and 10; unbounded, up to 70,000.
 
     Raises:
         ValueError: The mode is unknown.
