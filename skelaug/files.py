@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from skelaug.errors import NotFoundError, StorageError, UsageError
@@ -147,12 +147,19 @@ def require_file(path: Path) -> Path:
     return path
 
 
-def require_new(path: Path, *, force: bool = False) -> Path:
+def require_new(path: Path, *, force: bool = False, inputs: Iterable[Path] = ()) -> Path:
     """The path, if an output may be written there.
 
+    Args:
+        path: The output.
+        force: Whether it may replace what is there.
+        inputs: Files that it may not replace in any case.
+
     Raises:
-        UsageError: Something is there and `force` is not set.
+        UsageError: Something is there and `force` is not set, or it is one of the inputs.
     """
+    if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
+        raise UsageError(f"{path}: is an input of this command; choose another output path")
     if path.exists() and not force:
         raise UsageError(f"{path}: already exists; choose another name or add --force")
     return path

@@ -166,7 +166,13 @@ class ImageCodec:
 
     def reach(self, sequence: SkeletonSequence) -> float:
         """The largest value of the clip's image in metres: the least scale that holds it."""
-        return float(np.abs(self._grid(sequence)[0]).max())
+        return self.extent(sequence)[0]
+
+    def extent(self, sequence: SkeletonSequence) -> tuple[float, int]:
+        """The least scale and the least number of person slots that hold the clip."""
+        grid, record = self._grid(sequence)
+        slots = [slot for slot, joints in enumerate(record.observed, start=1) if any(joints)]
+        return float(np.abs(grid).max()), max(slots)
 
     def _grid(self, sequence: SkeletonSequence) -> tuple[NDArray[np.float64], ImageRecord]:
         """The image in metres, float64, and its record."""
