@@ -32,17 +32,19 @@ class Stream(enum.IntEnum):
     SKETCH = 10
 
 
-def _word(seed: int, stream: tuple[int, ...]) -> int:
-    return int(np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0])
+def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:
+    # as a spawn key the stream is kept apart from the seed, and (1,) from (1, 0)
+    return np.random.SeedSequence(seed, spawn_key=stream)
 
 
 def generator(seed: int, *stream: int) -> torch.Generator:
     """A torch generator that depends on its address only, e.g. (seed, Stream.SAMPLE, index)."""
     import torch
 
-    return torch.Generator().manual_seed(_word(seed, stream))
+    word = int(_sequence(seed, stream).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(word)
 
 
 def numpy_generator(seed: int, *stream: int) -> np.random.Generator:
     """A numpy generator that depends on its address only."""
-    return np.random.default_rng(np.random.SeedSequence([seed, *stream]))
+    return np.random.default_rng(_sequence(seed, stream))
