@@ -14,7 +14,7 @@ from pydantic import BaseModel, PositiveInt
 
 from skelaug.data.labels import match_labels
 from skelaug.data.store import SequenceFile
-from skelaug.errors import NotFoundError, UsageError, did_you_mean
+from skelaug.errors import DataError, NotFoundError, UsageError, did_you_mean
 from skelaug.files import require_file, require_new
 from skelaug.image.codec import ImageCodec, fitted_codec
 from skelaug.image.store import FORMAT as IMAGE_FORMAT
@@ -78,6 +78,7 @@ def run(config: ViewConfig, *, progress: Progress = silent) -> ViewReport:
     Raises:
         UsageError: The ending is not png or gif, or the picture exists.
         NotFoundError: The file, a clip or a label does not exist.
+        DataError: The file is damaged or has no clips.
     """
     ending = config.output.suffix.lower()
     if ending not in _ENDINGS:
@@ -158,7 +159,7 @@ def _choose(
 ) -> list[int]:
     """The clips to draw: those named, else evenly spaced ones, class by class."""
     if not names:
-        raise UsageError(f"{config.file}: there are no clips to draw")
+        raise DataError(f"{config.file}: there are no clips to draw")
     if config.clips:
         return [index for text in config.clips for index in _indices(text, names, config.file)]
     wanted = match_labels(config.labels, classes)
