@@ -28,34 +28,18 @@ from skelaug.diffusion.guidance import (
     noisy_guided,
 )
 from skelaug.diffusion.parameterization import Denoiser, as_denoiser
-from skelaug.diffusion.sampling import (
-    PerSampleNoise,
-    levels,
-    sample_ddim,
-    sample_ddpm,
-    sample_dpmpp_2m,
-    sample_dpmpp_2m_sde,
-)
+from skelaug.diffusion.sampling import SAMPLERS, PerSampleNoise, Sampler, levels, sample_ddim
 from skelaug.diffusion.schedule import SCHEDULES, Schedule
 from skelaug.errors import UsageError
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer
 from skelaug.models import build
+from skelaug.optimisation import autocast_dtype
 from skelaug.seeds import Stream, generator
-from skelaug.training import autocast_dtype
 
-__all__ = ["GROUP", "SAMPLERS", "Address", "ImageGenerator", "Recipe"]
+__all__ = ["GROUP", "Address", "ImageGenerator", "Recipe"]
 
 GROUP = 64
-
-Sampler = Callable[..., Tensor]
-SAMPLERS: Mapping[str, Sampler] = {
-    "ddpm": sample_ddpm,
-    "ddim": sample_ddim,
-    "dpm++": sample_dpmpp_2m,
-    "dpm++sde": sample_dpmpp_2m_sde,
-}
-_STOCHASTIC = {"ddim", "ddpm", "dpm++sde"}
 
 
 class Address(NamedTuple):
@@ -77,6 +61,7 @@ class Recipe:
         guidance_scale: Weight of the guide; 0 leaves it out.
         guidance_interval: Least and largest alpha_bar at which the guide acts.
         guidance_mode: ``xhat``, ``damped`` or ``exact``: see `skelaug.diffusion.guidance`.
+        guidance_max_shift: Bound of the guide's pull, see `guided`; None leaves it unbounded.
         label_weight: Of classifier-free guidance; 1 switches it off.
         seed: Root of every random number.
     """
@@ -88,6 +73,7 @@ class Recipe:
     guidance_scale: float = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_mode: str = "xhat"
+    guidance_max_shift: float | None = 1.0
     label_weight: float = 1.0
     seed: int = 0
 
@@ -136,6 +122,9 @@ class ImageGenerator:
         steps = int(self.settings["steps"])
         self.schedule: Schedule = SCHEDULES[self.settings["schedule"]](steps)
         self.alpha_bars = _levels(self.schedule, recipe)
+        self._sampler: Sampler = SAMPLERS[recipe.sampler]
+        if recipe.sampler == "ddim":
+            self._sampler = partial(sample_ddim, eta=recipe.eta)
 
     def draw(self, addresses: Sequence[Address], labels: Sequence[int]) -> NDArray[np.float32]:
         """Images of samples, N C R F in the codec's pixel values.
@@ -162,12 +151,7 @@ class ImageGenerator:
         )
         start = noise(torch.empty(len(addresses), *self.codec.shape, device=self.device))
         denoise = self._denoiser(labels.to(self.device), start)
-        extra: dict[str, Any] = {}
-        if self.recipe.sampler in _STOCHASTIC:
-            extra["noise_like"] = noise
-        if self.recipe.sampler == "ddim":
-            extra["eta"] = self.recipe.eta
-        drawn = SAMPLERS[self.recipe.sampler](denoise, start, self.alpha_bars, **extra)
+        drawn = self._sampler(denoise, start, self.alpha_bars, noise_like=noise)
         low, high = self.normalizer.bounds(drawn)
         pixels = self.normalizer.denormalize(drawn.clamp(low, high))
         return np.asarray(pixels.float().cpu().numpy(), dtype=np.float32)
@@ -221,6 +205,7 @@ class _Guide:
                 self.owner.schedule,
                 scale=recipe.guidance_scale,
                 interval=recipe.guidance_interval,
+                max_shift=recipe.guidance_max_shift,
             )
         mode: Any = recipe.guidance_mode
         return guided(
@@ -229,6 +214,7 @@ class _Guide:
             scale=recipe.guidance_scale,
             mode=mode,
             interval=recipe.guidance_interval,
+            max_shift=recipe.guidance_max_shift,
         )
 
     def _logits(self, x0: Tensor) -> Tensor:

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from skelaug.checkpoint import Checkpoint, save_checkpoint
+from skelaug.diffusion.sampling import SAMPLERS
 from skelaug.errors import UsageError
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import fit_normalizer
 from skelaug.models import build
 from skelaug.seeds import generator
 from skelaug.skeleton.layouts import get_layout
-from skelaug.workflows.generator import GROUP, SAMPLERS, Address, ImageGenerator, Recipe
+from skelaug.workflows.generator import GROUP, Address, ImageGenerator, Recipe
 
 LAYOUT = get_layout("kinect_20")
 CODEC = ImageCodec(LAYOUT, frames=8, scale=1.5)
@@ -114,17 +115,18 @@ def test_images_stay_within_the_range_of_the_training_data(tmp_path: Path) -> No
 def test_the_guide_raises_the_likelihood_of_the_label(tmp_path: Path) -> None:
     diffusion, guide = _diffusion(tmp_path), _guide(tmp_path)
     labels = [i % 3 for i in range(GROUP)]
-    means = []
+    found = []
     for scale in (0.0, 1.0):
-        recipe = Recipe(steps=5, guidance_scale=scale, guidance_interval=(0.2, 1.0))
+        recipe = Recipe(steps=5, guidance_scale=scale, guidance_interval=(0.5, 1.0))
         drawer = ImageGenerator(diffusion, guide, recipe)
         images = torch.from_numpy(drawer.draw([Address(i) for i in range(GROUP)], labels))
         judge = ImageGenerator(diffusion, guide, Recipe(guidance_scale=1.0)).guide
         assert judge is not None
         with torch.no_grad():
             logits = judge.network(judge.normalizer.normalize(images)).log_softmax(dim=1)
-        means.append(float(logits[torch.arange(GROUP), torch.tensor(labels)].mean()))
-    assert means[1] > means[0] + 0.001
+        found.append(logits[torch.arange(GROUP), torch.tensor(labels)])
+    # a guide that knows nothing is nearly flat: what counts is that samples move uphill
+    assert float((found[1] > found[0]).float().mean()) > 0.8
 
 
 def test_an_unconditional_model_does_not_follow_labels_without_a_guide(tmp_path: Path) -> None:

@@ -1,0 +1,369 @@
+"""Draw labelled clips from a trained model into a sequence file: ``skelaug synth``."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from safetensors.numpy import load_file
+
+from skelaug.checkpoint import load_checkpoint
+from skelaug.data.labels import match_labels
+from skelaug.data.shards import ShardFolder
+from skelaug.data.store import Schema, SequenceFile, write_sequences
+from skelaug.errors import DataError, NotFoundError, UsageError
+from skelaug.files import require_file, require_new, sha256
+from skelaug.image.sketch import CopyDetector, detector
+from skelaug.place import Place, training_place
+from skelaug.progress import Advance, Progress, silent
+from skelaug.seeds import Stream, numpy_generator
+from skelaug.skeleton.sequence import SkeletonSequence, Source
+from skelaug.workflows.generator import GROUP, Address, ImageGenerator, Recipe
+from skelaug.workflows.provenance import provenance_record, write_run_record
+from skelaug.zoo import find_model, find_weights, weights_in
+
+__all__ = ["LabelCount", "SynthReport", "SynthesizeConfig", "run"]
+
+_SHARD = 8 * GROUP
+_ATTEMPTS = 8
+
+
+class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
+    """What is drawn, from which model, and how. None takes what the model recommends.
+
+    Attributes:
+        out: The sequence file to write.
+        labels: Classes, by name or a unique part of it; empty with `like` takes all of its.
+        n: Clips per label; with `like` and neither `n` nor `balance_to`, one per clip there.
+        like: A sequence file whose label mix and durations are matched.
+        balance_to: Draw as many of each class as `like` lacks to this number.
+        model: Name of a packaged model, or a run directory.
+        guide: A run directory of another guide than the model's own.
+        sampler: ``ddpm``, ``ddim``, ``dpm++`` or ``dpm++sde``.
+        steps: Denoiser evaluations per clip.
+        spacing: Of the noise levels: ``uniform``, ``logsnr`` or ``karras``.
+        eta: Noise put back by ``ddim``.
+        guidance_scale: Weight of the guide; 0 leaves it out.
+        guidance_interval: Least and largest alpha_bar at which the guide acts.
+        guidance_mode: ``xhat`` (the paper's), ``damped`` or ``exact``.
+        guidance_max_shift: Bound of the guide's pull in units of the noise.
+        label_weight: Of classifier-free guidance; 1 switches it off.
+        fps: Frames per second of the clips; None takes those of most training clips.
+        seed: Root of every random number.
+        no_copies: Draw a clip again that is too near to a training clip.
+    """
+
+    out: Path = Path("synth.h5")
+    labels: tuple[str, ...] = ()
+    n: PositiveInt | None = None
+    like: Path | None = None
+    balance_to: PositiveInt | None = None
+    model: str = "kinect20"
+    guide: str | None = None
+    sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] | None = None
+    steps: PositiveInt | None = None
+    spacing: Literal["uniform", "logsnr", "karras"] | None = None
+    eta: float | None = Field(default=None, ge=0.0, le=1.0)
+    guidance_scale: NonNegativeFloat | None = None
+    guidance_interval: tuple[float, float] | None = None
+    guidance_mode: Literal["xhat", "damped", "exact"] | None = None
+    guidance_max_shift: NonNegativeFloat | None = None
+    label_weight: NonNegativeFloat | None = None
+    fps: PositiveFloat | None = None
+    seed: NonNegativeInt = 0
+    no_copies: bool = False
+
+
+class LabelCount(BaseModel, frozen=True):
+    """How many clips of a class were drawn."""
+
+    label: str
+    clips: int
+
+
+class SynthReport(BaseModel, frozen=True):
+    """What was drawn.
+
+    Attributes:
+        output: The file.
+        clips: Clips in it.
+        labels: Clips per class.
+        model: The model's folder.
+        sampler: The sampler that was used.
+        steps: Denoiser evaluations per clip.
+        guidance_scale: Weight of the guide; 0 = none.
+        redrawn: Draws that were repeated because they were too near to a training clip; None
+            where copies were not looked for.
+        copies: Clips that still are after all attempts.
+        resumed_shards: Shards that an earlier run had finished.
+        seconds: Time of this run.
+        dry_run: Whether nothing was written.
+    """
+
+    output: str
+    clips: int
+    labels: list[LabelCount]
+    model: str
+    sampler: str
+    steps: int
+    guidance_scale: float
+    redrawn: int | None
+    copies: int | None
+    resumed_shards: int
+    seconds: float
+    dry_run: bool
+
+
+def run(
+    config: SynthesizeConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> SynthReport:
+    """Draw clips, shard by shard, and join them into one sequence file.
+
+    Clip i depends on the model, the recipe, its label and (seed, i): not on how many are drawn,
+    by how many processes, or whether the run was interrupted.
+
+    Raises:
+        NotFoundError: The model, a label or a file does not exist.
+        UsageError: The settings contradict one another, or the output exists.
+        DataError: The model or the ``like`` file is damaged.
+        StorageError: The disk is full or the folder cannot be written.
+    """
+    started = time.monotonic()
+    require_new(config.out, force=force)
+    with training_place(device) as place:
+        job = _Job(config, place)
+        folder = ShardFolder(config.out, count=job.shards, plan=job.plan())
+        if dry_run:
+            return job.report(seconds=time.monotonic() - started, dry_run=True)
+        if place.is_first:
+            folder.open(resume=resume, force=force)
+        place.wait()
+        missing = folder.missing()
+        job.resumed = job.shards - len(missing)
+        done = sum(len(job.indices(shard)) for shard in range(job.shards) if shard not in missing)
+        with progress("drawing", total=len(job.labels), done=done) as advance:
+            for shard in missing[place.rank :: place.world]:
+                clips = job.draw(shard, advance)
+                schema = Schema(job.images.codec.layout, job.classes, job.images.codec.persons)
+                write_sequences(folder.path(shard), clips, schema, provenance=[])
+        place.wait()
+        if place.is_first:
+            folder.join(classes=job.classes, provenance=[job.provenance()])
+        report = job.report(seconds=time.monotonic() - started, dry_run=False)
+        if place.is_first:
+            details = {"report": report.model_dump(mode="json")}
+            write_run_record(config.out, config, command="synth", details=details)
+        return report
+
+
+class _Job:
+    """One command: the labels of all samples, the generator, and what is counted."""
+
+    def __init__(self, config: SynthesizeConfig, place: Place) -> None:
+        self.config = config
+        self.model = find_model(config.model)
+        diffusion = find_weights(self.model, "diffusion")
+        guide = _guide_of(config, self.model)
+        self.recipe = _recipe(config, diffusion)
+        self.images = ImageGenerator(diffusion, guide, self.recipe, device=place.device)
+        self.hashes = {path.name: sha256(path) for path in (diffusion, guide) if path is not None}
+        self.classes = self.images.checkpoint.classes
+        self.like = SequenceFile(require_file(config.like)) if config.like else None
+        self.labels = _labels(config, self.classes, self.like)
+        self.durations = _durations(self.images.checkpoint.meta, self.classes, self.like)
+        self.fps = config.fps or float(self.images.checkpoint.meta["fps"])
+        self.detector = _detector(self.model, self.images) if config.no_copies else None
+        self.redrawn = self.copies = self.resumed = 0
+
+    @property
+    def shards(self) -> int:
+        return -(-len(self.labels) // _SHARD)
+
+    def indices(self, shard: int) -> range:
+        """The samples of a shard."""
+        return range(shard * _SHARD, min((shard + 1) * _SHARD, len(self.labels)))
+
+    def plan(self) -> dict[str, Any]:
+        """What decides the content of the shards."""
+        settings = self.config.model_dump(mode="json", exclude={"out", "model", "guide", "like"})
+        like = sha256(self.config.like) if self.config.like else None
+        return {**settings, "like": like, "weights": self.hashes, "clips": len(self.labels)}
+
+    def provenance(self) -> dict[str, Any]:
+        """The record of this command in the file; without a clock, so that equal runs are equal."""
+        inputs = [self.config.like] if self.config.like else []
+        record = provenance_record("synth", self.config, inputs)
+        meta = self.images.checkpoint.meta
+        model = {"name": self.model.name, "sha256": self.hashes, "split": meta.get("split")}
+        recipe = {"sampler": self.recipe.sampler, "steps": self.recipe.steps}
+        return {**record, "model": {**model, "licence": meta.get("licence", "")}, "recipe": recipe}
+
+    def draw(self, shard: int, advance: Advance) -> list[SkeletonSequence]:
+        """The clips of a shard."""
+        indices = self.indices(shard)
+        labels = [self.labels[i] for i in indices]
+        pixels = np.empty((len(indices), *self.images.codec.shape), dtype=np.float32)
+        for start in range(0, len(indices), GROUP):
+            piece = slice(start, start + GROUP)
+            addresses = [Address(i) for i in indices[piece]]
+            pixels[piece] = self.images.draw(addresses, labels[piece])
+            advance(len(addresses))
+        if self.detector is not None:
+            self._draw_copies_again(pixels, indices, labels, self.detector)
+        return [self._clip(i, image) for i, image in zip(indices, pixels, strict=True)]
+
+    def _draw_copies_again(
+        self,
+        pixels: NDArray[np.float32],
+        indices: range,
+        labels: Sequence[int],
+        copies: CopyDetector,
+    ) -> None:
+        places = [int(place) for place in np.flatnonzero(copies.is_copy(pixels))]
+        for attempt in range(1, _ATTEMPTS + 1):
+            if not places:
+                return
+            addresses = [Address(indices[p], attempt) for p in places]
+            pixels[places] = self.images.draw(addresses, [labels[p] for p in places])
+            self.redrawn += len(places)
+            still = copies.is_copy(pixels[places])
+            places = [place for place, is_near in zip(places, still, strict=True) if is_near]
+        self.copies += len(places)
+
+    def _clip(self, index: int, image: NDArray[np.float32]) -> SkeletonSequence:
+        label = self.classes[self.labels[index]]
+        numbers = numpy_generator(self.config.seed, Stream.DURATION, index)
+        seconds = float(numbers.choice(self.durations[label]))
+        persons = np.repeat(*self._persons(label))
+        codec = self.images.codec
+        record = codec.record(
+            length=max(2, round(seconds * self.fps)),
+            fps=self.fps,
+            persons=int(numbers.choice(persons)),
+        )
+        name = f"{label.replace(' ', '-')}-{self.config.seed}-{index:06d}"
+        clip = codec.decode(image, record, name=name, label=label)
+        return replace(clip, source=Source.SYNTHETIC, seed=self.config.seed)
+
+    def _persons(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers of persons 1, 2, ... and how many training clips of the class have them."""
+        counts = np.asarray(self.images.checkpoint.meta["persons"].get(label, [1]), np.int64)
+        counts = counts if counts.any() else np.ones(1, np.int64)
+        return np.arange(1, len(counts) + 1), counts
+
+    def report(self, *, seconds: float, dry_run: bool) -> SynthReport:
+        """What was drawn, or would be."""
+        counts = Counter(self.classes[label] for label in self.labels)
+        return SynthReport(
+            output=str(self.config.out),
+            clips=len(self.labels),
+            labels=[LabelCount(label=label, clips=count) for label, count in counts.items()],
+            model=str(self.model),
+            sampler=self.recipe.sampler,
+            steps=self.recipe.steps,
+            guidance_scale=self.recipe.guidance_scale if self.images.guide else 0.0,
+            redrawn=self.redrawn if self.detector else None,
+            copies=self.copies if self.detector else None,
+            resumed_shards=self.resumed,
+            seconds=round(seconds, 3),
+            dry_run=dry_run,
+        )
+
+
+def _guide_of(config: SynthesizeConfig, model: Path) -> Path | None:
+    if config.guide is not None:
+        return find_weights(find_model(config.guide), "guide")
+    return weights_in(model).get("guide")
+
+
+def _recipe(config: SynthesizeConfig, diffusion: Path) -> Recipe:
+    """Flags over what the model recommends over the defaults of `Recipe`."""
+    recommended = dict(load_checkpoint(diffusion, expect="diffusion").meta.get("sampling", {}))
+    if config.sampler is not None and config.sampler != recommended.get("sampler"):
+        recommended = {"sampler": config.sampler}
+        if config.sampler in ("ddpm", "ddim"):
+            recommended["spacing"] = "uniform"
+    fields = (
+        "sampler",
+        "steps",
+        "spacing",
+        "eta",
+        "guidance_scale",
+        "guidance_interval",
+        "guidance_mode",
+        "guidance_max_shift",
+        "label_weight",
+        "seed",
+    )
+    given = {name: getattr(config, name) for name in fields if getattr(config, name) is not None}
+    return Recipe(**{**recommended, **given})
+
+
+def _labels(
+    config: SynthesizeConfig, classes: Sequence[str], like: SequenceFile | None
+) -> list[int]:
+    """The class of every sample, by its index."""
+    wanted = match_labels(config.labels, classes)
+    if config.balance_to is not None and like is None:
+        raise UsageError("--balance-to: expected a file to fill up, got none; add --like DATA.h5")
+    if like is None:
+        if not wanted:
+            raise UsageError(
+                "--label: expected at least one class, got none; `skelaug models NAME` lists "
+                "them, --like DATA.h5 takes those of a file"
+            )
+        return [classes.index(label) for _ in range(config.n or 100) for label in wanted]
+    mix = [like.label_name(i) for i in range(len(like)) if like.label_name(i)]
+    mix = [label for label in mix if not wanted or label in wanted]
+    unknown = sorted(set(mix) - set(classes))
+    if unknown or not mix:
+        which = f"class {unknown[0]!r}, unknown to the model" if unknown else "no clip of a class"
+        raise DataError(f"{like.path}: expected classes of the model, got {which}; add --label")
+    if config.balance_to is not None:
+        counts = Counter(mix)
+        lacking = {label: max(0, config.balance_to - counts[label]) for label in sorted(counts)}
+        drawn = [classes.index(label) for label, count in lacking.items() for _ in range(count)]
+        if not drawn:
+            raise UsageError(
+                f"--balance-to {config.balance_to}: every class of {like.path} has as many"
+            )
+        return drawn
+    order = numpy_generator(config.seed, Stream.SPLIT).permutation(len(mix))
+    total = config.n or len(mix)
+    return [classes.index(mix[order[i % len(mix)]]) for i in range(total)]
+
+
+def _durations(
+    meta: Any, classes: Sequence[str], like: SequenceFile | None
+) -> dict[str, list[float]]:
+    """Real durations in seconds by class."""
+    durations = {name: list(meta["durations"].get(name, ())) for name in classes}
+    if like is not None:
+        for name in set(like.classes) & set(classes):
+            chosen = like.durations[like.labels == like.classes.index(name)]
+            durations[name] = [float(seconds) for seconds in chosen] or durations[name]
+    everything = [seconds for some in durations.values() for seconds in some] or [2.0]
+    return {name: some or everything for name, some in durations.items()}
+
+
+def _detector(model: Path, images: ImageGenerator) -> CopyDetector:
+    path = weights_in(model).get("sketch")
+    if path is None:
+        raise NotFoundError(
+            f"{model}: no sketch.safetensors, so copies of training clips cannot be told; "
+            f"train the model again, or leave --no-copies out"
+        )
+    return detector(load_file(path)["sketch"], images.codec)
