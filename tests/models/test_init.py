@@ -194,7 +194,7 @@ def test_overfits_eight_samples(kind: str) -> None:
     size = (8, 8) if kind in IMAGE_NETWORKS else (20, 24)
     question = _question(kind, n=8, size=size)
     network = _network(kind, size=size, awake=False).train()
-    answer = _fit(network, question, steps=120 if kind in DENOISERS else 40, lr=5e-3)
+    answer = _fit(network, question, steps=30, lr=5e-3)
     if kind in DENOISERS:
         assert _loss(answer) < 0.2  # the mean square of the target is 1
     else:
