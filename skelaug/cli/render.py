@@ -22,6 +22,7 @@ from skelaug.progress import Advance, Progress, silent
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich import progress as rich_progress
 
 __all__ = ["error", "facts", "line", "note", "number", "progress", "report", "table", "write"]
 
@@ -67,7 +68,7 @@ def report(
     quiet: bool = False,
     show: Callable[[Result], None] | None = None,
 ) -> None:
-    """Print the result of a command.
+    """Print the result of a command; of several processes the first one prints it.
 
     Args:
         command: Its name, repeated in the document.
@@ -76,6 +77,8 @@ def report(
         quiet: Print nothing for people.
         show: Prints the result for people; by default every field is printed under its name.
     """
+    if not _is_first():
+        return
     if as_json:
         document = {"schema": SCHEMA, "command": command, **json.loads(result.model_dump_json())}
         write(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -154,17 +157,52 @@ def progress(*, quiet: bool = False) -> Progress:
 
     Only the first process of a ``torchrun`` shows it.
     """
-    if quiet or os.environ.get("RANK", "0") != "0":
+    if quiet or not _is_first():
         return silent
-    return _bar if sys.stderr.isatty() else _lines
+    return _Bars() if sys.stderr.isatty() else _lines
 
 
-@contextlib.contextmanager
-def _bar(description: str, *, total: int, done: int = 0) -> Iterator[Advance]:
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+class _Bars:
+    """Bars on a terminal; a task inside another gets a bar below it."""
+
+    def __init__(self) -> None:
+        self._display: rich_progress.Progress | None = None
+
+    @contextlib.contextmanager
+    def __call__(self, description: str, *, total: int, done: int = 0) -> Iterator[Advance]:
+        if self._display is not None:
+            yield from self._task(self._display, description, total, done)
+            return
+        with _display() as self._display:
+            try:
+                yield from self._task(self._display, description, total, done)
+            finally:
+                self._display = None
+
+    def _task(
+        self, display: rich_progress.Progress, description: str, total: int, done: int
+    ) -> Iterator[Advance]:
+        start, counted = time.monotonic(), 0
+        task = display.add_task(description, total=total, completed=done, rate="", note="")
+
+        def advance(count: int = 1, /, *, note: str = "") -> None:
+            nonlocal counted
+            counted += count
+            rate = _rate(counted, time.monotonic() - start)
+            display.update(task, advance=count, rate=rate, note=note)
+
+        yield advance
+
+
+def _display() -> rich_progress.Progress:
     from rich import progress as rich_progress
     from rich.console import Console
 
-    bar = rich_progress.Progress(
+    return rich_progress.Progress(
         rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(bar_width=None),
         rich_progress.MofNCompleteColumn(),
@@ -173,17 +211,6 @@ def _bar(description: str, *, total: int, done: int = 0) -> Iterator[Advance]:
         rich_progress.TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True, highlight=False),
     )
-    start, counted = time.monotonic(), 0
-    with bar:
-        task = bar.add_task(description, total=total, completed=done, rate="", note="")
-
-        def advance(count: int = 1, /, *, note: str = "") -> None:
-            nonlocal counted
-            counted += count
-            rate = _rate(counted, time.monotonic() - start)
-            bar.update(task, advance=count, rate=rate, note=note)
-
-        yield advance
 
 
 @contextlib.contextmanager

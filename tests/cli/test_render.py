@@ -120,6 +120,28 @@ def test_on_a_terminal_there_is_a_bar_with_rate_and_the_text_as_it_is(capsys, mo
         assert text in err
 
 
+def test_a_task_inside_another_gets_a_bar_of_its_own(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    progress = render.progress()
+    with progress("outer", total=1) as outer:
+        with progress("inner", total=3) as inner:
+            inner(3)
+        outer()
+    with progress("after", total=2) as after:
+        after(2)
+    err = capsys.readouterr().err
+    for text in ("outer", "1/1", "inner", "3/3", "after", "2/2"):
+        assert text in err
+
+
+def test_of_several_processes_the_first_prints_the_result(capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    render.report("info", Result(), as_json=True)
+    render.report("info", Result(), as_json=False)
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0:00"), (75, "1:15"), (3600 * 2 + 5, "2:00:05")]
 )
