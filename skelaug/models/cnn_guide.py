@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skelaug.shapes import check_shape
 
-__all__ = ["CNNGuide"]
+__all__ = ["CNNGuide", "MBConv", "SqueezeExcitation"]
 
 # Table 1 of the paper: expansion, channels, layers, stride, kernel.
 _STAGES = (

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from skelaug.models.layers import Conditioning, SelfAttention, sinusoid
 from skelaug.shapes import check_shape
 
-__all__ = ["FrameTransformer"]
+__all__ = ["Block", "FrameConvolution", "FrameTransformer"]
 
 _CHANNELS = 3
 

@@ -16,7 +16,7 @@ from skelaug.models.layers import Conditioning, SelfAttention
 from skelaug.models.unet import Encoder, Middle, group_norm, require_divisible
 from skelaug.shapes import check_shape
 
-__all__ = ["NoisyUNetGuide"]
+__all__ = ["AttentionPool", "NoisyUNetGuide"]
 
 
 class AttentionPool(nn.Module):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from skelaug.models.layers import SelfAttention
 from skelaug.shapes import check_shape
 
-__all__ = ["STTrans"]
+__all__ = ["InvertedResidual", "MobileViTBlock", "STTrans", "TransformerLayer", "fold", "unfold"]
 
 _PATCH = 2
 _HEADS = 4

@@ -16,7 +16,18 @@ from torch import Tensor, nn
 from skelaug.models.layers import Conditioning, SelfAttention
 from skelaug.shapes import check_shape
 
-__all__ = ["AttentionBlock", "Encoder", "Middle", "ResidualBlock", "UNet", "require_divisible"]
+__all__ = [
+    "AttentionBlock",
+    "Downsample",
+    "Encoder",
+    "Level",
+    "Middle",
+    "ResidualBlock",
+    "UNet",
+    "Upsample",
+    "group_norm",
+    "require_divisible",
+]
 
 _CHANNELS = 3
 _GROUPS = 32

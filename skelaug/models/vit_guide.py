@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skelaug.models.layers import SelfAttention
 from skelaug.shapes import check_shape
 
-__all__ = ["ViTGuide"]
+__all__ = ["EncoderLayer", "ViTGuide"]
 
 
 class EncoderLayer(nn.Module):
