@@ -41,7 +41,7 @@ class FileTree(Protocol):
 
     @property
     def path(self) -> Path:
-        """What the user named."""
+        """The folder or archive that names are relative to."""
         ...
 
     def sizes(self) -> dict[str, int]:
@@ -230,6 +230,8 @@ def _new(archive: Path, name: str, known: Container[str]) -> str:
 def _archive_errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except PermissionError:
+        raise
     except _BROKEN as error:
         raise DataError(
             f"{path}: expected a whole archive, got one that breaks: {error}; download it again"

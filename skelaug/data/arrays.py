@@ -359,7 +359,9 @@ class ArraysReader:
 
     def population(self, path: str, fetch: Fetch) -> str:
         """The ``dataset`` of the recipe, else the name of the data file without its suffix."""
-        recipe = _recipe(path, fetch)
+        if not path.lower().endswith((".yaml", ".yml")):
+            return stem(path)
+        recipe = parse_recipe(fetch(path), path=path)
         return recipe.dataset or stem(recipe.file)
 
     def read(self, path: str, fetch: Fetch) -> Iterator[Clip | DamagedError]:

@@ -96,6 +96,8 @@ class ShardFolder:
         persons, channels, layout, has_confidence = 1, 3, None, False
         for index in range(self.count):
             with SequenceFile(self.path(index)) as shard:
+                if len(shard) == 0:
+                    continue
                 persons, channels = max(persons, shard.persons), shard.channels
                 layout = layout or shard.layout
                 has_confidence = has_confidence or shard.has_confidence
@@ -114,8 +116,8 @@ class ShardFolder:
 
     def remove(self) -> None:
         """Delete the folder and what is in it that this class wrote."""
-        for path in [*self.folder.glob("*.h5"), *self.folder.glob(".*.part")]:
-            path.unlink(missing_ok=True)
-        (self.folder / "plan.json").unlink(missing_ok=True)
+        for pattern in ("*.h5", ".*.part", "*.json"):  # plan.json and records beside shards
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
             shutil.rmtree(self.folder)
