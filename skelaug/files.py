@@ -11,14 +11,27 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skelaug.errors import NotFoundError, StorageError, UsageError
 
-__all__ = ["replacing", "require_file", "require_new", "sha256", "storage_errors", "write_text"]
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = [
+    "replacing",
+    "replacing_hdf5",
+    "require_file",
+    "require_new",
+    "sha256",
+    "storage_errors",
+    "write_text",
+]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 _NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG)
+_RESERVE = 2 * 2**20
 
 
 @contextlib.contextmanager
@@ -29,14 +42,15 @@ def storage_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py raises either
         text = str(error)
-        if error.errno in _FULL or "No space left" in text:
+        number, name = getattr(error, "errno", None), getattr(error, "filename", None)
+        if number in _FULL or "No space left" in text or "quota exceeded" in text:
             raise StorageError(
                 f"{path}: the disk is full; free some space and run the same command again"
             ) from error
-        forbidden = error.errno in _FORBIDDEN or "Permission denied" in text or "Read-only" in text
-        if forbidden and not _is_elsewhere(error.filename, path):
+        forbidden = number in _FORBIDDEN or "Permission denied" in text or "Read-only" in text
+        if forbidden and not _is_elsewhere(name, path):
             raise StorageError(
                 f"{path}: the folder cannot be written; choose another output path"
             ) from error
@@ -74,6 +88,32 @@ def replacing(path: Path) -> Iterator[Path]:
                 part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield an empty HDF5 file that takes its name only if the block succeeds; see `replacing`.
+
+    HDF5 cannot close a file whose last bytes find no room on the disk: it complains at length and
+    may end the process. So some room is taken beforehand and given back when anything fails.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written.
+    """
+    import h5py
+
+    with replacing(path) as part, storage_errors(path):
+        reserve = _part(path)
+        try:
+            reserve.write_bytes(os.urandom(_RESERVE))
+            with h5py.File(part, "w", rdcc_nbytes=0) as file:
+                try:
+                    yield file
+                    file.flush()
+                finally:
+                    reserve.unlink(missing_ok=True)
+        finally:
+            reserve.unlink(missing_ok=True)
 
 
 def _part(path: Path) -> Path:

@@ -1,15 +1,21 @@
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
+import textwrap
 
+import h5py
 import pytest
 
 from skelaug.errors import NotFoundError, StorageError, UsageError
 from skelaug.files import (
     replacing,
+    replacing_hdf5,
     require_file,
     require_new,
     sha256,
@@ -256,3 +262,61 @@ def test_an_input_is_never_replaced(tmp_path):
         with pytest.raises(UsageError, match="is an input of this command"):
             require_new(path, force=True, inputs=[tmp_path / "gone", data])
     assert require_new(tmp_path / "new.h5", inputs=[data]) == tmp_path / "new.h5"
+
+
+def test_an_hdf5_file_is_whole_or_absent(tmp_path):
+    path = tmp_path / "out.h5"
+    with replacing_hdf5(path) as file:
+        file["x"] = [1, 2, 3]
+        assert not path.exists()
+    with h5py.File(path) as file:
+        assert file["x"][:].tolist() == [1, 2, 3]
+
+    def fail():
+        with replacing_hdf5(path) as file:
+            file["x"] = [4]
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        fail()
+    with h5py.File(path) as file:
+        assert file["x"][:].tolist() == [1, 2, 3]
+    assert names(tmp_path) == ["out.h5"]
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare to make a small disk")
+@pytest.mark.parametrize("rows", [3000, 300_000])
+def test_hdf5_on_a_disk_that_is_really_full_is_one_line(tmp_path, rows):
+    """A file system of 4 MiB; the file would be a little or much larger than what is left."""
+    code = textwrap.dedent(f"""
+        import os, sys
+        from pathlib import Path
+        import numpy as np
+        from skelaug.errors import StorageError
+        from skelaug.files import replacing_hdf5
+        folder = Path(sys.argv[1])
+        (folder / "old.h5").write_bytes(b"old")
+        rest = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+        (folder / "other").write_bytes(os.urandom(rest - 2**21 - 400_000))
+        try:
+            with replacing_hdf5(folder / "old.h5") as file:
+                data = file.create_dataset("x", (0, 64), "f8", maxshape=(None, 64), chunks=(64, 64))
+                for start in range(0, {rows}, 64):
+                    data.resize(start + 64, axis=0)
+                    data[start:] = np.random.default_rng(start).random((64, 64))
+                    file.flush()
+        except StorageError as error:
+            print(error)
+        print(sorted(os.listdir(folder)), (folder / "old.h5").read_bytes())
+        """)
+    mount = f"mount -t tmpfs -o size=4m tmpfs {tmp_path} && exec {sys.executable} - {tmp_path}"
+    small = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount]
+    if subprocess.run([*small[:-1], mount.split(" &&")[0]], capture_output=True).returncode:
+        pytest.skip("this system does not let a user mount a small disk")
+    done = subprocess.run(small, input=code, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    message, rest = done.stdout.splitlines()
+    assert message.endswith(
+        "old.h5: the disk is full; free some space and run the same command again"
+    )
+    assert rest == "['old.h5', 'other'] b'old'"

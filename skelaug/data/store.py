@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelaug.errors import DataError, NotFoundError
-from skelaug.files import replacing, storage_errors
+from skelaug.files import replacing_hdf5
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import SkeletonSequence, Source
 
@@ -258,7 +258,8 @@ class SequenceWriter:
         self._names: dict[str, None] = {}
         self._offsets = [0]
         self._written = 0
-        self._pending: list[SkeletonSequence] = []
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._pending: dict[str, list[NDArray[Any]]] = {}
         file.attrs["format"], file.attrs["format_version"] = FORMAT, VERSION
         file.attrs["layout"], file.attrs["units"] = schema.layout.to_json(), "m"
         file.attrs["axes"] = AXES
@@ -270,7 +271,8 @@ class SequenceWriter:
 
     def _frames(self, key: str, dtype: type[Any], *channels: int) -> None:
         shape = (*self._shape, *channels)
-        self._file.create_dataset(
+        self._pending[key] = []
+        self._datasets[key] = self._file.create_dataset(
             key,
             shape=(0, *shape),
             maxshape=(None, *shape),
@@ -311,33 +313,32 @@ class SequenceWriter:
         self._numbers["label"].append(label)
         for key in ("subject", "camera", "setup", "fps", "source", "seed"):
             self._numbers[key].append(getattr(sequence, key))
-        self._pending.append(sequence)
+        arrays = {"positions": sequence.positions, "observed": sequence.observed}
+        if self._schema.has_confidence:
+            given = sequence.confidence
+            arrays["confidence"] = sequence.observed if given is None else given
+        for key, array in arrays.items():
+            fill = np.nan if key == "positions" else 0
+            padded = _padded(array, self._schema.persons, fill)
+            self._pending[key].append(padded.astype(self._datasets[key].dtype))
         if self._offsets[-1] - self._written >= 8 * _CHUNK:
-            self._flush()
+            self._flush(_CHUNK)
 
-    def _flush(self) -> None:
-        if not self._pending:
-            return
-        start, end = self._written, self._offsets[-1]
-        persons = self._shape[0]
-        block: dict[str, list[NDArray[Any]]] = {"positions": [], "observed": [], "confidence": []}
-        for clip in self._pending:
-            block["positions"].append(_padded(clip.positions, persons, np.nan))
-            block["observed"].append(_padded(clip.observed, persons, False))
-            confidence = clip.observed.astype(np.float32)
-            if clip.confidence is not None:
-                confidence = clip.confidence
-            block["confidence"].append(_padded(confidence, persons, 0.0))
-        for key, arrays in block.items():
-            if key in self._file:
-                self._file[key].resize(end, axis=0)
-                self._file[key][start:end] = np.concatenate(arrays)
-        self._pending.clear()
+    def _flush(self, multiple: int) -> None:
+        """Write a multiple of so many frames, so that no chunk is compressed twice."""
+        end = self._offsets[-1] // multiple * multiple
+        for key, dataset in self._datasets.items():
+            if end > self._written:
+                frames = np.concatenate(self._pending[key])
+                dataset.resize(end, axis=0)
+                dataset[self._written : end] = frames[: end - self._written]
+                self._pending[key] = [frames[end - self._written :].copy()]
         self._written = end
+        self._file.flush()
 
     def close(self, provenance: Sequence[Mapping[str, Any]]) -> None:
         """Write what is pending, the clip tables and the provenance."""
-        self._flush()
+        self._flush(1)
         self._file["offsets"] = np.asarray(self._offsets, dtype=np.int64)
         for key, dtype in _NUMBERS.items():
             self._file[key] = np.asarray(self._numbers[key], dtype=dtype)
@@ -348,7 +349,7 @@ class SequenceWriter:
         self._file.attrs["provenance"] = json.dumps(list(provenance), sort_keys=True)
 
 
-def _padded(array: NDArray[Any], persons: int, fill: float | bool) -> NDArray[Any]:
+def _padded(array: NDArray[Any], persons: int, fill: float) -> NDArray[Any]:
     missing = persons - array.shape[1]
     widths = [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)]
     return np.pad(array, widths, constant_values=fill) if missing else array
@@ -376,7 +377,7 @@ def write_sequences(
         StorageError: The disk is full or the folder cannot be written.
     """
     count = 0
-    with replacing(path) as part, storage_errors(path), h5py.File(part, "w") as file:
+    with replacing_hdf5(path) as file:
         writer = SequenceWriter(file, schema)
         for sequence in sequences:
             writer.append(sequence)

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelaug.errors import DataError, NotFoundError, SkelaugError
-from skelaug.files import replacing, storage_errors
+from skelaug.files import replacing_hdf5
 from skelaug.image.codec import ImageCodec, ImageRecord
 from skelaug.skeleton.geometry import Interpolation
 from skelaug.skeleton.layout import SkeletonLayout
@@ -229,7 +229,7 @@ def write_images(
             not as many clips as the schema says.
         StorageError: The disk is full or the folder cannot be written.
     """
-    with replacing(path) as part, storage_errors(path), h5py.File(part, "w") as file:
+    with replacing_hdf5(path) as file:
         file.attrs["format"], file.attrs["format_version"] = FORMAT, VERSION
         file.attrs["codec"] = schema.codec.to_json()
         file.attrs["classes"] = json.dumps(list(schema.classes), ensure_ascii=False)
@@ -277,6 +277,7 @@ class _Writer:
         end = len(self._names)
         if self._block:
             self._pixels[end - len(self._block) : end] = np.stack(self._block)
+            self._file.flush()
         self._block.clear()
 
     def close(self) -> None:

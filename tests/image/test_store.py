@@ -238,7 +238,7 @@ def test_a_killed_write_leaves_the_old_file(tmp_path, labelled_clips):
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
-    assert len(list(tmp_path.glob(".images.h5.*.part"))) == 1
+    assert list(tmp_path.glob(".images.h5.*.part"))
     write(path, clips)
     assert [file.name for file in tmp_path.iterdir()] == ["images.h5"]
     assert json.loads(json.dumps(ImageFile(path).provenance)) == [RECORD]
