@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...] | frozenset[str], ...] = (
     ("errors", "shapes", "seeds", "files", "progress"),
     frozenset({"skeleton", "diffusion"}),
     frozenset({"data", "image", "metrics", "augment", "models", "text", "zoo", "plots"}),
-    ("config", "checkpoint", "place", "training"),
+    ("config", "checkpoint", "place", "optimisation", "learner", "training"),
     ("workflows",),
     ("cli",),
     ("__main__",),

@@ -125,7 +125,8 @@ def _show(report: TrainReport) -> None:
         render.line("\nresolved configuration (--json prints it as JSON)")
         _show_config(report.config)
         return
-    facts |= {f"last {key}": value for key, value in report.log.items() if key != "step"}
+    hidden = {"step", *report.best}
+    facts |= {f"last {key}": value for key, value in report.log.items() if key not in hidden}
     facts |= {f"best {key}": value for key, value in report.best.items()}
     render.facts(facts, title=f"trained a {report.what} model: {report.run}")
 

@@ -57,10 +57,10 @@ def low_passed(images: Tensor, power: Tensor, ratio: Tensor) -> Tensor:
     Args:
         images: N C R F, normalised.
         power: F, from `temporal_power`.
-        ratio: N, variance of the noise relative to the signal's scale, ``(1 - a) / a`` at noise
+        ratio: N, variance of the noise beside a signal of full size: ``(1 - a) / a`` at noise
             level alpha_bar a; 0 leaves an image as it is.
     """
     basis = cosine_transform(images.shape[-1]).to(images)
-    noise = ratio[:, None].to(images)
-    gain = torch.where(noise > 0, power / (power + noise), torch.ones_like(noise))
+    floor = torch.finfo(images.dtype).tiny
+    gain = (power.to(images) + floor) / (power.to(images) + floor + ratio[:, None].to(images))
     return (images @ basis.T * gain[:, None, None, :]) @ basis

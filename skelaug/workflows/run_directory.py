@@ -55,7 +55,8 @@ def resolve(
 ) -> Model:
     """The configuration of a training: defaults < preset < file < overrides < flags.
 
-    A run that is resumed without any setting keeps the configuration that lies in it.
+    A run that is resumed starts from the configuration that lies in it instead, so that settings
+    need not be repeated; those that are given must agree with it (see `RunDirectory.check`).
 
     Args:
         model: The configuration's class.
@@ -72,14 +73,23 @@ def resolve(
     """
     if preset is not None and preset not in presets:
         raise NotFoundError(f"--preset {preset}: {did_you_mean(preset, presets)}")
-    places = {key: flags[key] for key in ("data", "out")}
-    said = any(value is not None for key, value in flags.items() if key not in places)
     stored = Path(flags["out"]) / CONFIG
-    if resume and stored.exists() and not (preset or file or overrides or said):
-        return configuration.load(model, file=stored, flags=places)
-    return configuration.load(
-        model, preset=presets[preset or "cpu"], file=file, overrides=overrides, flags=flags
-    )
+    if resume and stored.exists():
+        before = yaml.safe_load(stored.read_text(encoding="utf-8"))
+        base = _over(before, presets[preset]) if preset else before
+    else:
+        base = presets[preset or "cpu"]
+    return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
+
+
+def _over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `above`, and of `base` where it has none."""
+    merged = dict(base)
+    for key, value in above.items():
+        old = merged.get(key)
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _over(old, value) if nested else value
+    return merged
 
 
 class RunDirectory:
@@ -93,6 +103,11 @@ class RunDirectory:
         self.path = path
         self.model = path / MODEL
         self.images = path / IMAGES
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end; the card is the last file to be written."""
+        return (self.path / CARD).exists()
 
     def check(
         self,
@@ -160,9 +175,9 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
 
     def finish(self, card: str) -> None:
-        """Write the card and remove the images."""
-        write_text(self.path / CARD, card)
+        """Remove the images and write the card, the mark of a finished run."""
         self.images.unlink(missing_ok=True)
+        write_text(self.path / CARD, card)
 
 
 def _differences(old: Any, new: Any, *, key: str = "") -> list[tuple[str, Any, Any]]:

@@ -12,10 +12,11 @@ from torch import Tensor
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
 from skelaug.diffusion.schedule import SCHEDULES
+from skelaug.learner import Batches
+from skelaug.optimisation import batch_indices
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator
-from skelaug.training import Batches, batch_indices
 from skelaug.workflows.training_data import AugmentConfig, TrainingImages
 from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct
 

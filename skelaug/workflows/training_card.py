@@ -10,13 +10,12 @@ __all__ = ["card"]
 def card(checkpoint: Checkpoint) -> str:
     """The model card of a trained network as Markdown."""
     meta = checkpoint.meta
-    parameters = sum(weight.numel() for weight in checkpoint.weights.values())
     counts = meta["clips"]
     subjects = ", ".join(str(subject) for subject in meta["subjects"]) or "unknown"
     lines = [
         f"# A {meta['what']} model of {sum(n > 0 for n in counts.values())} actions",
         "",
-        f"- network: {checkpoint.kind}, {parameters:,} numbers",
+        f"- network: {checkpoint.kind}, {meta['parameters']:,} weights",
         f"- joints: {checkpoint.layout.num_joints} ({checkpoint.layout.name})",
         f"- data: {meta['data']['name']}, SHA-256 {meta['data']['sha256']}",
         f"- training part: {sum(counts.values())} clips, rule {meta['split']['rule'] or 'all'!r}, "

@@ -11,12 +11,15 @@ from pydantic import BaseModel, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from skelaug import __version__
-from skelaug.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from skelaug.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
+from skelaug.errors import UsageError
+from skelaug.learner import STATE, Batches, Loss, Task
 from skelaug.models import build
+from skelaug.optimisation import Optimisation
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator
-from skelaug.training import Batches, Loss, Optimisation, Rhythm, Task, time_updates, train
+from skelaug.training import Rhythm, time_updates, train
 from skelaug.workflows.run_directory import RunDirectory
 from skelaug.workflows.training_card import card
 from skelaug.workflows.training_data import (
@@ -31,6 +34,8 @@ from skelaug.workflows.training_data import (
 __all__ = ["Plan", "TrainReport", "TrainingConfig", "conduct"]
 
 _TIMED_BATCH = 64
+
+Judge = Callable[[nn.Module], Mapping[str, float]]
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -82,7 +87,7 @@ class Plan:
     batches: Callable[[TrainingImages, int], Batches]
     loss: Loss
     meta: Mapping[str, Any]
-    evaluate: Callable[[TrainingImages], Callable[[nn.Module], Mapping[str, float]]] | None = None
+    evaluate: Callable[[TrainingImages], Judge | None] | None = None
     evaluate_every: int = 0
 
 
@@ -151,8 +156,16 @@ def conduct(
     clips = training_clips(config.data, split=config.split)
     directory = RunDirectory(config.out)
     directory.check(config, clips.inputs, resume=resume, force=force)
+    if config.optimisation.batch < place.world:
+        raise UsageError(
+            f"optimisation.batch: expected at least one sample for each of the {place.world} "
+            f"processes, got {config.optimisation.batch}"
+        )
     if dry_run:
         return _rehearse(plan, config, clips, place=place)
+    if resume and directory.is_finished:
+        return _retold(plan, config, clips, directory)
+    place.wait()
     if place.is_first:
         directory.begin(config, clips.inputs, command=f"train {plan.what}", resume=resume)
     place.wait()
@@ -187,7 +200,7 @@ def conduct(
         plan,
         config,
         clips,
-        task,
+        parameters=_size(task.network),
         steps=outcome.steps,
         resumed_at=outcome.resumed_at,
         log=dict(outcome.last),
@@ -228,8 +241,10 @@ def _task(
         blank.kind, blank.arguments, generator=generator(config.seed, Stream.INITIAL_WEIGHTS)
     )
 
+    parameters = _size(network)
+
     def export(weights: Mapping[str, Tensor], step: int) -> None:
-        meta = {**blank.meta, "step": step}
+        meta = {**blank.meta, "step": step, "parameters": parameters}
         save_checkpoint(out, replace(blank, weights=weights, meta=meta))
 
     return Task(
@@ -256,7 +271,7 @@ def _rehearse(
         plan,
         config,
         clips,
-        task,
+        parameters=_size(task.network),
         steps=config.optimisation.steps,
         dry_run=True,
         steps_per_second=1 / seconds,
@@ -264,8 +279,31 @@ def _rehearse(
     )
 
 
+def _size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _retold(
+    plan: Plan, config: TrainingConfig, clips: TrainingClips, directory: RunDirectory
+) -> TrainReport:
+    """The report of a run that had ended before it was to be resumed."""
+    meta, state = load_checkpoint(directory.model).meta, load_state(directory.path / STATE)
+    return _report(
+        plan,
+        config,
+        clips,
+        parameters=meta["parameters"],
+        steps=state["step"],
+        resumed_at=state["step"],
+        log=state["line"],
+        best=state["best"],
+        skipped=int(state["counts"][2]),
+        steps_per_second=0.0,
+    )
+
+
 def _report(
-    plan: Plan, config: TrainingConfig, clips: TrainingClips, task: Task, **outcome: Any
+    plan: Plan, config: TrainingConfig, clips: TrainingClips, **outcome: Any
 ) -> TrainReport:
     return TrainReport(
         what=plan.what,
@@ -273,7 +311,6 @@ def _report(
         clips=len(clips.rows),
         classes=sum(count > 0 for count in clips.counts.values()),
         subjects=len(clips.subjects),
-        parameters=sum(parameter.numel() for parameter in task.network.parameters()),
         warnings=clips.warnings,
         config=config.model_dump(mode="json"),
         **outcome,
