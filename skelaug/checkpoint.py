@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,20 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, half: bool = False) -
         for name, tensor in checkpoint.weights.items()
     }
     with replacing(path) as part:
-        part.write_bytes(save(tensors, metadata=header))
+        part.write_bytes(_ordered(save(tensors, metadata=header)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same safetensors file with its header in alphabetical order.
+
+    The library writes the metadata in an order of its own each time; equal models must be equal
+    files.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def load_checkpoint(path: Path, *, expect: str = "") -> Checkpoint:
@@ -100,18 +114,21 @@ def load_checkpoint(path: Path, *, expect: str = "") -> Checkpoint:
             f"{path}: format_version is {header.get('format_version')}, "
             f"this program reads {VERSION}; update skelaug"
         )
-    meta = json.loads(header["meta"])
-    purpose = str(meta.get("what", header["kind"]))
+    try:
+        checkpoint = Checkpoint(
+            kind=header["kind"],
+            arguments=json.loads(header["arguments"]),
+            weights=weights,
+            layout=SkeletonLayout.from_json(header["layout"]),
+            classes=tuple(json.loads(header["classes"])),
+            meta=json.loads(header["meta"]),
+        )
+        purpose = str(checkpoint.meta.get("what", checkpoint.kind))
+    except (KeyError, ValueError, TypeError, AttributeError, DataError) as error:
+        raise DataError(f"{path}: the header of the checkpoint is damaged: {error}") from error
     if not purpose.startswith(expect):
         raise DataError(f"{path}: expected a {expect} model, got one for {purpose}")
-    return Checkpoint(
-        kind=header["kind"],
-        arguments=json.loads(header["arguments"]),
-        weights=weights,
-        layout=SkeletonLayout.from_json(header["layout"]),
-        classes=tuple(json.loads(header["classes"])),
-        meta=meta,
-    )
+    return checkpoint
 
 
 def _full(tensor: Tensor) -> Tensor:
@@ -133,6 +150,8 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise NotFoundError(f"{path}: no training state to resume from")
+    if not zipfile.is_zipfile(path):  # torch would read a bare pickle too
+        raise DataError(f"{path}: the training state cannot be read: not a whole archive")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

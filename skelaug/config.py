@@ -54,7 +54,7 @@ def load(
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {override}: the value is not YAML: {error}") from error
+            raise UsageError(f"--set {override}: the value is not YAML: {_line(error)}") from error
         for part in reversed(key.split(".")):
             value = {part: value}
         _merge(values, value)
@@ -81,10 +81,14 @@ def _read(file: Path) -> Mapping[str, Any]:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: expected YAML, got {error}") from error
+        raise UsageError(f"{file}: expected YAML, got {_line(error)}") from error
     if not isinstance(data, Mapping):
         raise UsageError(f"{file}: expected keys and values, got {type(data).__name__}")
     return data
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
@@ -106,7 +110,8 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
             known = _keys_at(model, fault["loc"][:-1])
             faults.append(f"unknown key {key!r}; {did_you_mean(str(fault['loc'][-1]), known)}")
         else:
-            faults.append(f"{key}: {fault['msg']}, got {fault['input']!r}")
+            message = fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{key}: {message}, got {fault['input']!r}")
     return "; ".join(faults)
 
 

@@ -75,8 +75,8 @@ def resolve(
         raise NotFoundError(f"--preset {preset}: {did_you_mean(preset, presets)}")
     stored = Path(flags["out"]) / CONFIG
     if resume and stored.exists():
-        before = yaml.safe_load(stored.read_text(encoding="utf-8"))
-        base = _over(before, presets[preset]) if preset else before
+        before: dict[str, Any] = yaml.safe_load(stored.read_text(encoding="utf-8"))
+        base: Mapping[str, Any] = _over(before, presets[preset]) if preset else before
     else:
         base = presets[preset or "cpu"]
     return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
@@ -87,8 +87,10 @@ def _over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in above.items():
         old = merged.get(key)
-        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _over(old, value) if nested else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = _over(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
 from skelaug.diffusion.schedule import SCHEDULES
 from skelaug.learner import Batches
+from skelaug.models import DENOISERS
 from skelaug.optimisation import batch_indices
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator
 from skelaug.workflows.training_data import AugmentConfig, TrainingImages
-from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct
+from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct, known
 
 __all__ = ["PRESETS", "DenoiserConfig", "DiffusionConfig", "TrainDiffusionConfig", "run"]
 
@@ -58,7 +60,7 @@ class DenoiserConfig(BaseModel, frozen=True, extra="forbid"):
         arguments: Further arguments of its constructor, e.g. width and depth.
     """
 
-    name: str = "frame-transformer"
+    name: Annotated[str, AfterValidator(partial(known, choices=DENOISERS))] = "frame-transformer"
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     arguments: dict[str, Any] = {}
 

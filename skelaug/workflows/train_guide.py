@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,12 +23,13 @@ from skelaug.diffusion.schedule import SCHEDULES, Schedule
 from skelaug.errors import DataError
 from skelaug.image.perturb import low_passed, temporal_power
 from skelaug.learner import Batches
+from skelaug.models import GUIDES
 from skelaug.optimisation import batch_indices
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator, numpy_generator
 from skelaug.workflows.training_data import AugmentConfig, TrainingImages
-from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct
+from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct, known
 
 __all__ = ["PRESETS", "GuideConfig", "GuideLoss", "TrainGuideConfig", "run"]
 
@@ -65,12 +67,13 @@ class GuideConfig(BaseModel, frozen=True, extra="forbid"):
     """Which network is trained.
 
     Attributes:
-        name: ``st-trans`` (the paper's), or for comparison ``cnn``, ``vit`` or ``noisy-unet``.
+        name: ``st-trans`` (the paper's), ``frame`` (made for CPUs), or for comparison ``cnn``,
+            ``vit`` or ``noisy-unet``.
         dropout: Dropout inside it.
         arguments: Further arguments of its constructor, e.g. the variant of ST-Trans.
     """
 
-    name: Literal["st-trans", "cnn", "vit", "noisy-unet"] = "st-trans"
+    name: Annotated[str, AfterValidator(partial(known, choices=GUIDES))] = "st-trans"
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     arguments: dict[str, Any] = {}
 

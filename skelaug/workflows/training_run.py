@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skelaug import __version__
 from skelaug.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
-from skelaug.errors import UsageError
+from skelaug.errors import UsageError, did_you_mean
 from skelaug.learner import STATE, Batches, Loss, Task
 from skelaug.models import build
 from skelaug.optimisation import Optimisation
@@ -31,7 +31,7 @@ from skelaug.workflows.training_data import (
     training_images,
 )
 
-__all__ = ["Plan", "TrainReport", "TrainingConfig", "conduct"]
+__all__ = ["Plan", "TrainReport", "TrainingConfig", "conduct", "known"]
 
 _TIMED_BATCH = 64
 
@@ -131,6 +131,17 @@ class TrainReport(BaseModel, frozen=True):
     dry_run: bool = False
     estimated_seconds: float | None = None
     config: dict[str, Any]
+
+
+def known(name: str, choices: Iterable[str]) -> str:
+    """The name, if it is one of the choices.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if name not in choices:
+        raise ValueError(did_you_mean(name, choices))
+    return name
 
 
 def conduct(

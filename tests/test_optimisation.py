@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import nn
+
+from skelaug.optimisation import Optimisation, autocast_dtype, batch_indices, seeded
+from skelaug.seeds import Stream
+
+CPU = torch.device("cpu")
+
+
+def test_the_rate_rises_linearly_stays_and_falls_linearly_to_zero():
+    rates = Optimisation(steps=100, lr=2.0, warmup=10, decay_start=0.6)
+    assert rates.lr_at(0) == pytest.approx(0.2)
+    assert rates.lr_at(9) == pytest.approx(2.0)
+    assert [rates.lr_at(step) for step in range(10, 61)] == [2.0] * 51
+    falls = np.diff([rates.lr_at(step) for step in range(60, 100)])
+    np.testing.assert_allclose(falls, -2.0 / 40)
+    assert rates.lr_at(99) == pytest.approx(2.0 / 40)  # the update after the last would have 0
+
+
+def test_without_warmup_and_decay_the_rate_is_constant():
+    assert {Optimisation(steps=7, lr=0.3).lr_at(step) for step in range(7)} == {0.3}
+
+
+@pytest.mark.parametrize("wrong", [{"ema_decay": 1.0}, {"lr": 0}, {"batch": 0}, {"precision": "x"}])
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Optimisation(**wrong)
+
+
+@given(
+    batch=st.integers(1, 30),
+    count=st.integers(1, 20),
+    epochs=st.integers(1, 3),
+    seed=st.integers(0),
+)
+def test_every_sample_comes_once_per_epoch_in_an_order_that_ignores_the_batch_size(
+    batch, count, epochs, seed
+):
+    steps = -(-epochs * count // batch)
+    stream = np.concatenate(
+        [batch_indices(seed, step, batch=batch, count=count) for step in range(steps)]
+    )[: epochs * count]
+    for epoch in stream.reshape(epochs, count):
+        assert sorted(epoch) == list(range(count))
+    one_by_one = [batch_indices(seed, step, batch=1, count=count)[0] for step in range(len(stream))]
+    assert stream.tolist() == one_by_one
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    first, second = (batch_indices(0, step, batch=50, count=50) for step in (0, 1))
+    assert first.tolist() != second.tolist()
+    assert first.tolist() != batch_indices(1, 0, batch=50, count=50).tolist()
+
+
+def test_precision_is_what_was_asked_for_and_auto_is_one_of_the_two():
+    assert autocast_dtype("bf16", CPU) is torch.bfloat16
+    assert autocast_dtype("fp32", CPU) is None
+    assert autocast_dtype("auto", CPU) in (torch.bfloat16, None)
+
+
+def test_a_seeded_block_draws_by_its_address_and_leaves_the_global_stream_alone():
+    before = torch.random.get_rng_state()
+    with seeded(3, Stream.INITIAL_WEIGHTS):
+        first = nn.Linear(4, 4).weight.detach().clone()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with seeded(3, Stream.INITIAL_WEIGHTS):
+        torch.testing.assert_close(nn.Linear(4, 4).weight.detach(), first, rtol=0, atol=0)
+    with seeded(4, Stream.INITIAL_WEIGHTS):
+        assert not torch.equal(nn.Linear(4, 4).weight, first)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skelaug.errors import DependencyError
+from skelaug.place import Place, training_place
+
+CPU = torch.device("cpu")
+
+
+@given(count=st.integers(0, 200), world=st.integers(1, 9))
+def test_the_shares_of_all_processes_are_the_batch_cut_into_even_pieces(count, world):
+    shares = [Place(CPU, rank=rank, world=world).share(count) for rank in range(world)]
+    assert [sample for share in shares for sample in share] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_process_alone_is_the_first_agrees_with_itself_and_waits_for_nobody():
+    with training_place("cpu") as place:
+        assert (place.rank, place.world, place.device, place.is_first) == (0, 1, CPU, True)
+        assert place.any(True, False) == [True, False]
+        place.wait()
+        values = torch.tensor([1.0, 2.0])
+        total = place.total(values)
+        assert torch.equal(total, values)
+        assert total is not values
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "toaster"])
+def test_a_device_that_is_not_there_is_named_with_a_way_out(device):
+    message = rf"--device {device}: .*; try --device cpu"
+    with pytest.raises(DependencyError, match=message), training_place(device):
+        pass
