@@ -2,9 +2,14 @@
 
 One draw takes, of every class, k clips for each of three sets: real half A, real half B (no clip in
 common with A), and the synthetic set S. So labels have the same prior in all three (as in ACTOR,
-Petrovich et al. 2021, where uniformly labelled samples against a natural prior inflate the FID) and
-all three have the same size m (the FID of small sets is biased upwards). Every score of S against A
-then stands beside the same score of B against A, which no generator can beat but by copying.
+Petrovich et al. 2021; uniformly labelled samples against a natural prior inflate the FID), and all
+three have the same size m (the FID of small sets is biased upwards). The scores of S against A
+stand beside those of B against A, which a perfect generator would have too.
+
+That holds only if the feature network has seen none of the three: on clips that it was trained on
+its features collapse towards one point per class, and the floor falls far below anything that new
+clips of the same people can reach. So the draws go round several `View`s, each the clips as one
+network sees them, with only those real clips that this network was not trained on.
 
 Held-out real clips, where there are any, are drawn against A likewise; a class that has fewer than
 k of them counts with as many on both sides.
@@ -12,7 +17,7 @@ k of them counts with as many on both sides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +28,7 @@ from skelaug.metrics.frechet import frechet_distance
 from skelaug.metrics.intervals import Interval, interval_of
 from skelaug.seeds import Stream, numpy_generator
 
-__all__ = ["DRAWS", "Comparison", "DrawPlan", "ScoredClips", "compare", "plan_draws"]
+__all__ = ["DRAWS", "Comparison", "DrawPlan", "ScoredClips", "View", "compare", "plan_draws"]
 
 DRAWS = 20
 _SYNTHETIC, _REAL, _HELD_OUT = 0, 1, 2
@@ -57,6 +62,26 @@ class ScoredClips:
             self.predictions[indices],
             {name: values[indices] for name, values in self.quantities.items()},
         )
+
+
+@dataclass(frozen=True)
+class View:
+    """The clips as one feature network sees them.
+
+    Attributes:
+        real: Real training clips that the network has not seen (or all, if it has seen them all).
+        synthetic: The synthetic clips.
+        held_out: Real clips that neither generator nor network has seen, if any.
+    """
+
+    real: ScoredClips
+    synthetic: ScoredClips
+    held_out: ScoredClips | None = None
+
+    def plan(self) -> DrawPlan:
+        """How many clips of each class its draws take."""
+        outside = self.held_out.labels if self.held_out else None
+        return plan_draws(self.real.labels, self.synthetic.labels, outside)
 
 
 @dataclass(frozen=True)
@@ -122,49 +147,32 @@ def plan_draws(
     return DrawPlan(counts, {label: k for label, k in outside.items() if k > 0})
 
 
-def compare(
-    real: ScoredClips,
-    synthetic: ScoredClips,
-    held_out: ScoredClips | None = None,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, Comparison]:
+def compare(views: Sequence[View], *, draws: int = DRAWS, seed: int = 0) -> dict[str, Comparison]:
     """Every score over matched draws, each with its 95 % interval.
 
     The keys are ``fid``, ``accuracy``, ``diversity``, ``action_diversity``, and for each quantity Q
     that all sets carry ``Q`` (mean), ``Q.median`` and ``Q.p05`` (5th percentile). The intervals are
-    over draws from the files at hand: they do not contain the chance of training another generator
-    or another recognizer.
+    over draws from the files at hand: they do not contain the chance of training another generator.
 
     Args:
-        real: The real training part.
-        synthetic: The synthetic clips.
-        held_out: Real clips that neither generator nor recognizer has seen.
+        views: Draw i is taken from view i modulo their number.
         draws: Number of draws.
         seed: Decides the draws.
 
     Raises:
-        ValueError: No class has two real clips and a synthetic one, or a draw has under two clips.
+        ValueError: In a view no class has two real clips and a synthetic one, or only one class
+            has, so that a set would be a single clip.
     """
-    plan = plan_draws(real.labels, synthetic.labels, held_out.labels if held_out else None)
-    if plan.size < 2:
-        raise ValueError(f"draws: expected at least 2 clips per set, got {plan.size}")
     table: dict[str, list[list[float]]] = {}
+    plans = [view.plan() for view in views]
+    for plan in plans:
+        if plan.size < 2:
+            raise ValueError(f"draws: expected at least 2 clips per set, got {plan.size}")
     for draw in range(draws):
-        generator = numpy_generator(seed, Stream.EVALUATE, draw)
-        half, rest = _halves(real.labels, plan.counts, generator)
-        first = real.taken(half)
-        others = [
-            (_SYNTHETIC, first, synthetic.taken(_draw(synthetic.labels, plan.counts, generator))),
-            (_REAL, first, real.taken(rest)),
-        ]
-        if held_out and plan.held_out_size >= 2:
-            matched = first.taken(_draw(first.labels, plan.held_out, generator))
-            outside = held_out.taken(_draw(held_out.labels, plan.held_out, generator))
-            others.append((_HELD_OUT, matched, outside))
-        for column, reference, clips in others:
-            for name, value in _scores(reference, clips, (seed, draw, column)).items():
+        view, plan = views[draw % len(views)], plans[draw % len(views)]
+        for column, reference, clips in _drawn(view, plan, numpy_generator(*_address(seed, draw))):
+            address = _address(seed, draw, 1 + column)  # a trailing 0 would not change the stream
+            for name, value in _scores(reference, clips, address).items():
                 table.setdefault(name, [[], [], []])[column].append(value)
     return {
         name: Comparison(
@@ -177,12 +185,30 @@ def compare(
     }
 
 
+def _address(seed: int, *stream: int) -> tuple[int, ...]:
+    return seed, Stream.EVALUATE, *stream
+
+
+def _drawn(
+    view: View, plan: DrawPlan, generator: np.random.Generator
+) -> list[tuple[int, ScoredClips, ScoredClips]]:
+    """The sets of one draw, each as (column, real set to compare with, set)."""
+    half, rest = _halves(view.real.labels, plan.counts, generator)
+    first = view.real.taken(half)
+    drawn = view.synthetic.taken(_draw(view.synthetic.labels, plan.counts, generator))
+    sets = [(_SYNTHETIC, first, drawn), (_REAL, first, view.real.taken(rest))]
+    if view.held_out and plan.held_out_size >= 2:
+        matched = first.taken(_draw(first.labels, plan.held_out, generator))
+        outside = view.held_out.taken(_draw(view.held_out.labels, plan.held_out, generator))
+        sets.append((_HELD_OUT, matched, outside))
+    return sets
+
+
 def _scores(
-    reference: ScoredClips, clips: ScoredClips, address: tuple[int, int, int]
+    reference: ScoredClips, clips: ScoredClips, address: tuple[int, ...]
 ) -> dict[str, float]:
-    """The scores of one set of one draw; `address` is (seed, draw, column)."""
-    seed, draw, column = address
-    generator = numpy_generator(seed, Stream.EVALUATE, draw, column)
+    """The scores of one set of one draw; `address` is where its random numbers are."""
+    generator = numpy_generator(*address)
     scores = {
         "fid": frechet_distance(reference.features, clips.features),
         "accuracy": float((clips.labels == clips.predictions).mean()),

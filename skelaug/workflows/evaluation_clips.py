@@ -30,11 +30,17 @@ class PreparedClips:
             NaN.
         labels: int64 N.
         native: Named numbers per clip taken at its own frame rate, N each.
+        names: Unique names, N; by default the clips' numbers.
     """
 
     positions: NDArray[np.float32]
     labels: NDArray[np.int64]
     native: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", tuple(map(str, range(len(self.labels)))))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -81,16 +87,18 @@ def prepare_clips(
     persons: int = 1,
 ) -> PreparedClips:
     """Many clips, read and prepared one at a time; each must be `measurable`."""
-    positions, native = [], []
+    positions, native, clip_names = [], [], []
     for sequence in sequences:
         on_grid, numbers = prepare_clip(sequence, frames=frames, persons=persons)
         positions.append(on_grid.astype(np.float32))
         native.append(numbers)
+        clip_names.append(sequence.name)
     names = native[0] if native else {}
     return PreparedClips(
         np.stack(positions),
         np.asarray(labels, dtype=np.int64),
         {name: np.array([one[name] for one in native]) for name in names},
+        tuple(clip_names),
     )
 
 

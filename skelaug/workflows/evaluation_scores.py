@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,14 @@ from numpy.typing import NDArray
 
 from skelaug.metrics.neighbours import nearest, nearest_other, root_relative
 from skelaug.metrics.plausibility import bone_length_variation, mean_magnitude
-from skelaug.metrics.protocol import DRAWS, Comparison, ScoredClips, compare
+from skelaug.metrics.protocol import DRAWS, Comparison, ScoredClips, View, compare
 from skelaug.seeds import Stream, numpy_generator
 from skelaug.skeleton.layout import SkeletonLayout
-from skelaug.workflows.evaluation_clips import PreparedClips, bones_of, roots_of
-from skelaug.workflows.evaluation_network import Recognizer, train_recognizer
+from skelaug.workflows.evaluation_clips import PreparedClips, bones_of
+from skelaug.workflows.evaluation_network import Recognizer
+from skelaug.workflows.evaluation_panel import Panel, train_panel
 
-__all__ = ["ArrayScores", "Copies", "evaluate_arrays", "scored"]
+__all__ = ["ArrayScores", "Copies", "evaluate_arrays"]
 
 NEIGHBOUR = "nearest_mm"
 COPY_PERCENTILE = 1
@@ -45,20 +47,16 @@ class ArrayScores:
     """All numbers of one evaluation.
 
     Attributes:
-        scores: See `skelaug.metrics.protocol.compare`.
+        scores: See `evaluate_arrays`.
         copies: How many clips are copies.
-        train: The real training part as it was measured.
-        synthetic: The synthetic clips.
-        held_out: Real held-out clips, if any.
-        recognizer: The recognizer that was used.
+        views: The clips as each member of the panel sees them.
+        panel: The recognizers that were used.
     """
 
     scores: dict[str, Comparison]
     copies: Copies
-    train: ScoredClips
-    synthetic: ScoredClips
-    held_out: ScoredClips | None
-    recognizer: Recognizer
+    views: tuple[View, ...]
+    panel: Panel
 
 
 def evaluate_arrays(
@@ -67,129 +65,113 @@ def evaluate_arrays(
     held_out: PreparedClips | None = None,
     *,
     layout: SkeletonLayout,
-    recognizer: Recognizer | None = None,
+    panel: Panel | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> ArrayScores:
-    """Score prepared clips; trains a recognizer on `train` if none is given.
+    """Score prepared clips; trains recognizers on `train` if none are given.
 
     Keys of the scores: ``fid``, ``accuracy``, ``diversity``, ``action_diversity``,
     ``bone_length_variation`` (fraction), ``velocity_mm`` and ``acceleration_mm`` (per frame of the
     grid), the numbers of `PreparedClips.native`, and ``nearest_mm`` (distance to the nearest
-    training clip, root-relative mean over joints and frames); each also with ``.median`` and
-    ``.p05``.
+    training clip, root-relative mean over joints and frames); the last six also with ``.median``
+    and ``.p05``.
 
     Args:
         train: The real training part.
         synthetic: The synthetic clips.
         held_out: Real clips of other subjects; their scores stand beside the others.
         layout: Joints of one person.
-        recognizer: From an earlier call on the same training part.
+        panel: From an earlier call on the same training part.
         draws: Number of matched draws.
-        seed: Decides recognizer and draws.
+        seed: Decides recognizers and draws.
+
+    Raises:
+        ValueError: The sets have no class with enough clips in common; see `compare`.
     """
-    used = recognizer or train_recognizer(
-        train.positions,
-        train.labels,
-        num_classes=int(train.labels.max()) + 1,
-        roots=roots_of(layout, train.positions.shape[2] // layout.num_joints),
-        seed=seed,
-    )
-    return score(train, synthetic, held_out, layout=layout, recognizer=used, draws=draws, seed=seed)
-
-
-def score(
-    train: PreparedClips,
-    synthetic: PreparedClips,
-    held_out: PreparedClips | None,
-    *,
-    layout: SkeletonLayout,
-    recognizer: Recognizer,
-    draws: int,
-    seed: int,
-) -> ArrayScores:
-    """Score prepared clips through a given recognizer; see `evaluate_arrays`."""
+    used = panel or train_panel(train, layout=layout, seed=seed)
     reference = root_relative(train.positions, layout.root)
-    own = _queries(len(train), seed, 0)
-    distances = np.full(len(train), np.nan)
-    distances[own] = nearest_other(reference, own).distances * _MM
-    real = scored(train, layout, recognizer, nearest_mm=distances)
-    outside = [
-        None
-        if clips is None
-        else scored(
-            clips, layout, recognizer, nearest_mm=_to_nearest(clips, reference, layout, seed)
-        )
-        for clips in (synthetic, held_out)
+    folds = used.folds(train)
+    measured = [
+        _measured(train, layout, _own_nearest(reference, seed)),
+        _measured(synthetic, layout, _to_nearest(synthetic, reference, layout, seed)),
     ]
-    drawn, other = outside
-    assert drawn is not None
+    if held_out is not None:
+        measured.append(_measured(held_out, layout, _to_nearest(held_out, reference, layout, seed)))
+    views = []
+    for fold, member in enumerate(used.members):
+        real, drawn, *other = (
+            _seen(clips, quantities, member)
+            for clips, quantities in zip((train, synthetic, held_out), measured, strict=False)
+            if clips is not None
+        )
+        unseen = real.taken(np.flatnonzero(folds == fold))
+        views.append(View(unseen, drawn, other[0] if other else None))
     return ArrayScores(
-        scores=compare(real, drawn, other, draws=draws, seed=seed),
-        copies=_copies(real, drawn, other),
-        train=real,
-        synthetic=drawn,
-        held_out=other,
-        recognizer=recognizer,
+        scores=compare(views, draws=draws, seed=seed),
+        copies=_copies(*(quantities[NEIGHBOUR] for quantities in measured)),
+        views=tuple(views),
+        panel=used,
     )
 
 
-def scored(
-    clips: PreparedClips,
-    layout: SkeletonLayout,
-    recognizer: Recognizer,
-    *,
-    nearest_mm: NDArray[np.float64],
+def _seen(
+    clips: PreparedClips, quantities: Mapping[str, NDArray[np.float64]], member: Recognizer
 ) -> ScoredClips:
-    """Prepared clips with features, predictions and everything that is measured on a clip."""
-    reading = recognizer.read(clips.positions)
-    persons = clips.positions.shape[2] // layout.num_joints
-    return ScoredClips(
-        features=reading.features,
-        labels=clips.labels,
-        predictions=reading.predictions,
-        quantities={
-            "bone_length_variation": bone_length_variation(
-                clips.positions, bones_of(layout, persons)
-            ),
-            "velocity_mm": _MM * mean_magnitude(clips.positions, order=1),
-            "acceleration_mm": _MM * mean_magnitude(clips.positions, order=2),
-            **clips.native,
-            NEIGHBOUR: nearest_mm,
-        },
-    )
+    reading = member.read(clips.positions)
+    return ScoredClips(reading.features, clips.labels, reading.predictions, quantities)
+
+
+def _measured(
+    clips: PreparedClips, layout: SkeletonLayout, nearest_mm: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Everything that is measured on a clip without a recognizer."""
+    bones = bones_of(layout, clips.positions.shape[2] // layout.num_joints)
+    return {
+        "bone_length_variation": bone_length_variation(clips.positions, bones),
+        "velocity_mm": _MM * mean_magnitude(clips.positions, order=1),
+        "acceleration_mm": _MM * mean_magnitude(clips.positions, order=2),
+        **clips.native,
+        NEIGHBOUR: nearest_mm,
+    }
+
+
+def _own_nearest(reference: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
+    """Millimetres from each training clip to its nearest other; NaN for those not asked for."""
+    chosen = _queries(len(reference), seed)
+    distances = np.full(len(reference), np.nan)
+    distances[chosen] = _MM * nearest_other(reference, chosen).distances
+    return distances
 
 
 def _to_nearest(
     clips: PreparedClips, reference: NDArray[np.float32], layout: SkeletonLayout, seed: int
 ) -> NDArray[np.float64]:
     """Millimetres from each clip to the nearest training clip; NaN for those not asked for."""
-    chosen = _queries(len(clips), seed, 1)
+    chosen = _queries(len(clips), seed)
     distances = np.full(len(clips), np.nan)
     relative = root_relative(clips.positions[chosen], layout.root)
-    distances[chosen] = nearest(relative, reference).distances * _MM
+    distances[chosen] = _MM * nearest(relative, reference).distances
     return distances
 
 
-def _queries(count: int, seed: int, which: int) -> NDArray[np.int64]:
+def _queries(count: int, seed: int) -> NDArray[np.int64]:
     """Which clips are searched for: all, or 2,000 of them, so that large files stay quick."""
     if count <= _MOST_QUERIES:
         return np.arange(count)
-    order = numpy_generator(seed, Stream.EVALUATE, which).permutation(count)
+    order = numpy_generator(seed, Stream.SPLIT, count).permutation(count)
     return np.sort(order[:_MOST_QUERIES])
 
 
-def _copies(real: ScoredClips, synthetic: ScoredClips, held_out: ScoredClips | None) -> Copies:
-    own = real.quantities[NEIGHBOUR]
-    threshold = float(np.nanpercentile(own, COPY_PERCENTILE))
+def _copies(
+    real: NDArray[np.float64],
+    synthetic: NDArray[np.float64],
+    held_out: NDArray[np.float64] | None = None,
+) -> Copies:
+    threshold = float(np.nanpercentile(real, COPY_PERCENTILE))
 
-    def nearer(clips: ScoredClips) -> float:
-        distances = clips.quantities[NEIGHBOUR]
+    def nearer(distances: NDArray[np.float64]) -> float:
         return float((distances[np.isfinite(distances)] < threshold).mean())
 
-    return Copies(
-        threshold_mm=threshold,
-        synthetic=nearer(synthetic),
-        real=nearer(real),
-        held_out=nearer(held_out) if held_out else None,
-    )
+    outside = None if held_out is None else nearer(held_out)
+    return Copies(threshold, nearer(synthetic), nearer(real), outside)
