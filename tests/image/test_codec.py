@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skelaug.data.ntu import parse_ntu
 from skelaug.errors import DataError, UsageError
 from skelaug.image.codec import ImageCodec, ImageRecord, fitted_codec
 from skelaug.skeleton.geometry import bone_lengths, heading_angle, rotate_about_y
@@ -359,3 +360,15 @@ def test_encoding_leaves_the_clip_alone():
     before = sequence.positions.copy()
     fitted(sequence, persons=2).encode(sequence)
     np.testing.assert_array_equal(sequence.positions, before)
+
+
+@pytest.mark.data
+def test_real_clips_come_back(shared_data):
+    for path in sorted((shared_data / "raw_samples/ntu_skeleton").glob("*.skeleton")):
+        sequence = parse_ntu(path.read_bytes(), path=path.name).sequence
+        persons = sequence.num_persons
+        codec = fitted(sequence, frames=sequence.num_frames, persons=persons)
+        image = codec.encode(sequence)
+        back = codec.decode(image.pixels, image.record)
+        seen = sequence.observed
+        np.testing.assert_allclose(back.positions[seen], sequence.positions[seen], atol=1e-5)

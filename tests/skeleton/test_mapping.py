@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from skelaug.data.hdm05 import HDM05Reader
+from skelaug.data.ntu import parse_ntu
+from skelaug.data.utd_mhad import parse_utd_mhad
 from skelaug.errors import DataError
+from skelaug.skeleton.geometry import bone_lengths
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import LAYOUTS
 from skelaug.skeleton.mapping import map_sequence, mapping_report
@@ -205,3 +209,33 @@ def test_two_coordinates_map_as_three_do():
     sequence = clip(LAYOUTS["coco_17"])
     flat = map_sequence(sequence.replaced(positions=sequence.positions[..., :2]), KINECT)
     np.testing.assert_array_equal(flat.positions, map_sequence(sequence, KINECT).positions[..., :2])
+
+
+@pytest.mark.data
+def test_joint_21_of_ntu_lies_three_quarters_of_the_way_to_the_neck(shared_data):
+    for path in sorted((shared_data / "raw_samples/ntu_skeleton").glob("*.skeleton")):
+        clip = parse_ntu(path.read_bytes(), path=path.name).sequence
+        seen = clip.observed[:, 0].all(axis=-1)
+        back = map_sequence(map_sequence(clip, LAYOUTS["ntu_24"]), LAYOUTS["ntu_25"])
+        gap = np.linalg.norm(back.positions[seen, 0, 20] - clip.positions[seen, 0, 20], axis=-1)
+        assert np.median(gap) < 0.003
+
+
+@pytest.mark.data
+def test_hdm05_bodies_have_kinect_proportions_after_mapping(shared_data):
+    folder = shared_data / "raw_samples"
+    (mat, *_) = sorted((folder / "utd_mhad").glob("*.mat"))
+    kinect = parse_utd_mhad(mat.read_bytes(), path=mat.name).sequence
+    amc = sorted(path.name for path in (folder / "hdm05_asf_amc").glob("*.amc"))[-1]
+    files = {path.name: path.read_bytes() for path in (folder / "hdm05_asf_amc").iterdir()}
+    clip = next(HDM05Reader().read(amc, files.__getitem__)).sequence
+    mapped = map_sequence(clip, KINECT)
+    theirs, ours = (
+        dict(zip(KINECT.joints[1:], np.median(lengths, axis=0), strict=True))
+        for lengths in (bone_lengths(s.positions[:, 0], KINECT) for s in (kinect, mapped))
+    )
+    for joint, length in ours.items():
+        if not joint.endswith("hand"):  # Kinect's hands jump about
+            assert 1 / 1.4 < length / theirs[joint] < 1.4
+        twin = KINECT.joints[KINECT.mirrored[KINECT.index(joint)]]
+        assert length == pytest.approx(ours[twin], rel=0.2)
