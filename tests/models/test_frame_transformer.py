@@ -3,10 +3,10 @@
 import math
 
 import pytest
+import scipy.fft
 import torch
-import torch.nn.functional as F
 
-from skelaug.models.frame_transformer import Block, FrameConvolution, FrameTransformer
+from skelaug.models.frame_transformer import Block, FrameTransformer, cosine_basis
 from skelaug.seeds import generator
 
 SMALL = {"rows": 20, "frames": 24, "num_classes": 4, "width": 32, "depth": 4, "heads": 4}
@@ -30,9 +30,10 @@ def test_default_size() -> None:
     block = 3 * d * d + 3 * d + d * d + d + 2 * (4 * d * d) + 4 * d + d
     edges = (60 * d + d) + 24 * d + (d * 60 + 60)
     conditioning = 2 * (d * d + d) + 28 * d + (d + 1) * (6 * depth + 2) * d
+    gains = (d + 1) * 24 * 60
     counted = sum(p.numel() for p in network.parameters())
-    assert counted == depth * block + edges + conditioning
-    assert round(counted / 1e6, 2) == 4.18
+    assert counted == depth * block + edges + conditioning + gains
+    assert round(counted / 1e6, 2) == 4.46
 
 
 def test_the_untrained_network_says_zero() -> None:
@@ -54,7 +55,7 @@ def _norm(x: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_block_is_figure_3_of_dit() -> None:
-    block = Block(width=12, heads=3, hidden=20, dropout=0.3, temporal_kernel=0).double().eval()
+    block = Block(width=12, heads=3, hidden=20, dropout=0.3).double().eval()
     tokens = torch.randn(2, 5, 12, dtype=torch.float64, generator=generator(0, 3))
     vectors = torch.randn(6, 2, 1, 12, dtype=torch.float64, generator=generator(0, 4))
     shift1, scale1, gate1, shift2, scale2, gate2 = vectors
@@ -66,8 +67,8 @@ def test_a_block_is_figure_3_of_dit() -> None:
     torch.testing.assert_close(block(tokens, tuple(vectors)), wanted)
 
 
-def test_without_conditioning_signal_the_network_is_its_two_linear_maps() -> None:
-    network = FrameTransformer(**SMALL).eval()
+def test_without_conditioning_signal_a_frame_network_is_its_two_linear_maps() -> None:
+    network = FrameTransformer(**SMALL, frequency_tokens=False).eval()
     torch.nn.init.normal_(network.write.weight, generator=generator(0, 5))
     x, step, labels = _batch()
     columns = torch.stack([x[..., f].reshape(3, 60) for f in range(24)], dim=1)
@@ -77,41 +78,33 @@ def test_without_conditioning_signal_the_network_is_its_two_linear_maps() -> Non
     torch.testing.assert_close(network(x, step, labels), wanted, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("extra", [{"long_skips": True}, {"temporal_kernel": 3}])
-def test_options_start_as_nothing(extra: dict[str, int]) -> None:
-    plain = _disturbed(FrameTransformer(**SMALL))
-    rich = FrameTransformer(**SMALL, **extra).eval()
-    missing = rich.load_state_dict(plain.state_dict(), strict=False)
-    assert missing.missing_keys
-    assert not missing.unexpected_keys
-    torch.testing.assert_close(rich(*_batch()), plain(*_batch()))
+@pytest.mark.parametrize("frames", [1, 2, 24, 31])
+def test_the_basis_is_scipys_orthonormal_dct(frames: int) -> None:
+    signal = torch.randn(5, frames, dtype=torch.float64, generator=generator(0, 6))
+    basis = cosine_basis(frames)
+    wanted = torch.from_numpy(scipy.fft.dct(signal.numpy(), norm="ortho"))
+    torch.testing.assert_close(signal @ basis.T, wanted)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(frames, dtype=torch.float64))
 
 
-def test_long_skips_join_the_first_block_with_the_last() -> None:
-    network = FrameTransformer(**SMALL, long_skips=True)
-    order: list[object] = []
-    for module in [*network.blocks, *network.skips]:
-        module.register_forward_hook(lambda m, i, o: order.append((m, i[0], o)))
-    network(*_batch())
-    blocks, skips = list(network.blocks), list(network.skips)
-    called = [entry[0] for entry in order]
-    assert called == [blocks[0], blocks[1], skips[0], blocks[2], skips[1], blocks[3]]
-    outputs = {entry[0]: entry[2] for entry in order}
-    inputs = {entry[0]: entry[1] for entry in order}
-    assert inputs[skips[0]] is outputs[blocks[1]]
-    assert inputs[skips[1]] is outputs[blocks[0]]
+def test_gains_alone_are_a_filter_per_frequency_and_joint() -> None:
+    network = FrameTransformer(**SMALL).eval()
+    assert network.gain is not None
+    torch.nn.init.normal_(network.gain.bias, generator=generator(0, 7))
+    x, step, labels = _batch()
+    gains = network.gain.bias.view(24, 3, 20).permute(1, 2, 0).detach().numpy()
+    spectrum = scipy.fft.dct(x.numpy(), norm="ortho", axis=-1)
+    wanted = torch.from_numpy(scipy.fft.idct(gains * spectrum, norm="ortho", axis=-1))
+    torch.testing.assert_close(network(x, step, labels), wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_a_frame_convolution_is_a_depthwise_convolution_over_frames() -> None:
-    network = FrameConvolution(width=6, kernel=3).double()
-    weight, bias = network.convolution.weight, network.convolution.bias
-    torch.nn.init.normal_(weight, generator=generator(0, 6))
-    torch.nn.init.normal_(bias, generator=generator(0, 7))
-    tokens = torch.randn(2, 7, 6, dtype=torch.float64, generator=generator(0, 8))
-    padded = F.pad(tokens, (0, 0, 1, 1))
-    taps = weight.view(6, 3)
-    wanted = tokens + bias + sum(padded[:, k : k + 7] * taps[:, k] for k in range(3))
-    torch.testing.assert_close(network(tokens), wanted)
+def test_frequencies_and_gains_are_never_rounded() -> None:
+    network = FrameTransformer(**SMALL).eval()
+    assert network.gain is not None
+    torch.nn.init.ones_(network.gain.bias)
+    x, step, labels = _batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(network(x, step, labels), x, atol=1e-5, rtol=1e-5)
 
 
 def test_the_answer_has_the_type_of_the_question() -> None:
@@ -138,13 +131,9 @@ def test_frames_know_their_place() -> None:
     assert not torch.allclose(network(x.flip(-1), step, labels).flip(-1), network(x, step, labels))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [({"heads": 5}, "multiple of heads"), ({"temporal_kernel": 4}, "expected 0 or odd, got 4")],
-)
-def test_impossible_arguments_are_named(wrong: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        FrameTransformer(**{**SMALL, **wrong})
+def test_impossible_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="multiple of heads"):
+        FrameTransformer(**{**SMALL, "heads": 5})
 
 
 def test_another_image_size_is_named() -> None:

@@ -15,13 +15,7 @@ from skelaug.skeleton.layout import SkeletonLayout
 CLASSES = 4
 UNET = {"width": 16, "multipliers": (1, 2, 2), "blocks": 1, "heads": 2}
 SMALL: dict[str, dict[str, object]] = {
-    "frame-transformer": {
-        "width": 32,
-        "depth": 2,
-        "heads": 4,
-        "long_skips": True,
-        "temporal_kernel": 3,
-    },
+    "frame-transformer": {"width": 32, "depth": 2, "heads": 4},
     "unet": {**UNET, "learned_variance": False},
     "st-trans": {"variant": "xxs", "dropout": 0.0},
     "frame": {"width": 32, "depth": 1, "dropout": 0.0},
