@@ -219,7 +219,7 @@ def parse_amc(text: str, *, path: str) -> Motion:
     height = next((i for i, row in enumerate(rows[1:], start=1) if len(row) == 1), len(rows))
     columns = [(row[0] if i else "", len(row)) for i, row in enumerate(rows[:height])]
     frames, problems = _complete(rows, columns, first_line=start + 1, path=path)
-    if frames == 0:
+    if frames == 0 or height == 1:
         raise DamagedError(path, "expected a complete frame, got none", line=start + 1)
     values: dict[str, NDArray[np.float64]] = {}
     for i, (name, _) in enumerate(columns):

@@ -179,6 +179,20 @@ class _Tar:
                     self._kept[name] = _content(archive, info)
                 else:
                     self._kept = None
+            self._check_end(archive)
+
+    def _check_end(self, archive: tarfile.TarFile) -> None:
+        """A plain tar that was cut between two files reads as one that is whole, but lacks zeros.
+
+        Raises:
+            EOFError: It breaks off.
+        """
+        if self._compressed:
+            return
+        with self.path.open("rb") as file:
+            file.seek(archive.offset)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise EOFError("the end is missing")
 
     def read(self, names: Iterable[str]) -> dict[str, bytes | DamagedError]:
         self._scan()

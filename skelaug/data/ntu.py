@@ -21,7 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelaug.data.actors import ActorRule, Body, choose_actors
-from skelaug.data.reading import Clip, DamagedError, Fetch, Problem, measured, stem, value_problems
+from skelaug.data.reading import (
+    Clip,
+    DamagedError,
+    Fetch,
+    Problem,
+    as_float32,
+    measured,
+    stem,
+    value_problems,
+)
 from skelaug.skeleton.layouts import get_layout
 from skelaug.skeleton.sequence import UNKNOWN, SkeletonSequence
 
@@ -292,7 +301,7 @@ def _filled(
     positions = np.full((*shape, 3), np.nan, dtype=np.float32)
     confidence = np.zeros(shape, dtype=np.float32)
     for person, body in enumerate(actors):
-        positions[body.frames, person] = table.joints[body.rows, :, :3]
+        positions[body.frames, person] = as_float32(table.joints[body.rows, :, :3])
         confidence[body.frames, person] = table.joints[body.rows, :, 3] / 2
     return positions, np.nan_to_num(confidence)
 

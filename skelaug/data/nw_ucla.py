@@ -15,7 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from skelaug.data.reading import Clip, DamagedError, Fetch, measured, stem, value_problems
+from skelaug.data.reading import (
+    Clip,
+    DamagedError,
+    Fetch,
+    as_float32,
+    measured,
+    stem,
+    value_problems,
+)
 from skelaug.skeleton.layouts import get_layout
 from skelaug.skeleton.sequence import SkeletonSequence
 
@@ -82,7 +90,7 @@ def _skeletons(data: bytes, path: str) -> NDArray[np.float32]:
     if array.ndim != 3 or array.shape[1:] != (20, 3) or len(array) == 0:
         got = " x ".join(str(size) for size in array.shape)
         raise DamagedError(path, f"expected frames x 20 x 3 numbers, got {got}")
-    return array.astype(np.float32)
+    return as_float32(array)
 
 
 class NWUCLAReader:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skelaug.data.reading import Clip, DamagedError, Problem, measured
+from skelaug.data.reading import Clip, DamagedError, Problem, as_float32, measured
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import UNKNOWN, SkeletonSequence
 
@@ -94,11 +94,11 @@ def finished(raw: RawClip, frame: RawFrame, *, path: str) -> Clip:
     frames = slice(0, length if raw.is_padded else len(positions))
     slots, decisions = _persons(positions[frames], observed[frames])
     observed = observed[frames][:, slots]
-    turned = _upright(positions[frames][:, slots], frame.up)
+    stored = as_float32(_upright(positions[frames][:, slots], frame.up))
     return Clip(
         SkeletonSequence(
-            positions=turned.astype(np.float32),
-            observed=observed,
+            positions=stored,
+            observed=observed & np.isfinite(stored).all(axis=-1),
             layout=frame.layout,
             fps=frame.fps,
             name=raw.name,

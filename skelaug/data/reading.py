@@ -25,6 +25,7 @@ __all__ = [
     "OnProblem",
     "Problem",
     "Reader",
+    "as_float32",
     "in_order",
     "measured",
     "settle",
@@ -165,6 +166,12 @@ def stem(path: str) -> str:
     return name.rsplit(".", 1)[0] if "." in name[1:] else name
 
 
+def as_float32(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The values as they are stored; what is too large for that becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
 def measured(positions: NDArray[np.floating]) -> NDArray[np.bool_]:
     """T M V, True where all coordinates are finite and not all are exactly zero.
 
@@ -214,4 +221,4 @@ def in_order(
 ) -> NDArray[np.float32]:
     """Joints (axis -2) that come in another order, in the layout's order, matched by name."""
     order = [joints.index(joint) for joint in layout.joints]
-    return np.asarray(positions[..., order, :], dtype=np.float32)
+    return as_float32(positions[..., order, :])
