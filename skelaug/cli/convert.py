@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "convert"]
 
 EXAMPLES = [
-    "skelaug convert recordings/ data.h5",
+    "skelaug convert recordings/ mine.h5",
     "skelaug convert nturgbd_skeletons_s001_to_s017.zip ntu.h5 --workers 8",
     "skelaug convert utd_mhad_skeleton.tar.xz hdm05.tar.xz both.h5 --layout kinect_20",
     "skelaug convert poses.yaml mine.h5 --on-problem drop",
-    "skelaug convert recordings/ data.h5 --dry-run",
+    "skelaug convert recordings/ mine.h5 --dry-run",
 ]
 
 _SHOWN = 20
@@ -65,11 +65,12 @@ def convert(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read recordings into one sequence file, and say what was repaired, rejected and skipped.
+    """Read recordings into one sequence file.
 
-    Known are NTU RGB+D (.skeleton), NW-UCLA (.json), UTD-MHAD (.mat), HDM05 and CMU (.amc with
-    .asf), and your own arrays and tables (.npz, .npy, .csv) described by ten lines of YAML:
-    file, layout, fps, axes (e.g. NCTVM), units, up, labels, classes, subjects.
+    The report says what was repaired, rejected and skipped. Known are NTU RGB+D (.skeleton),
+    NW-UCLA (.json), UTD-MHAD (.mat), HDM05 and CMU (.amc with .asf), and your own arrays and tables
+    (.npz, .npy, .csv) described by ten lines of YAML: file, layout, fps, axes (e.g. NCTVM), units,
+    up, labels, classes, subjects.
 
     Sources of several formats go into one file with --layout. Subject numbers of a data set that
     overlap with those of one before it are moved by a multiple of 1000 (the report says by how

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import yaml
 
 from skelaug.cli.app import run
 from skelaug.data.store import SequenceFile
 from skelaug.image.codec import ImageCodec, fitted_codec
 from skelaug.image.store import ImageSchema, write_images
+from skelaug.skeleton.layout import SkeletonLayout
+from skelaug.skeleton.layouts import get_layout
 from skelaug.skeleton.sequence import Source
 
 RECIPE = """\
-file: recordings.npz
+file: poses.npz
 layout: kinect_20
 fps: 30
 axes: NCTVM
@@ -48,6 +54,68 @@ class Outcome:
         return lines[0]
 
 
+def _skeleton_text(rng: np.random.Generator) -> str:
+    """A clip of one body in the format of NTU RGB+D."""
+    lines = ["4"]
+    for frame in range(4):
+        lines += ["1", "72057594037931101 0 1 1 1 1 0 0.1 0.1 2", "25"]
+        joints = rng.normal([0.2, 0.3, 3.0], [0.2, 0.4, 0.1], (25, 3)) + 0.02 * frame
+        lines += [f"{x:.5f} {y:.5f} {z:.5f} 0 0 0 0 0 0 0 0 2" for x, y, z in joints]
+    return "\n".join(lines) + "\n"
+
+
+def _asf_text(layout: SkeletonLayout) -> str:
+    """An Acclaim skeleton with straight bones of one length."""
+    lines = [":version 1.10", ":name x", ":units", "  mass 1", "  length 0.45", "  angle deg"]
+    lines += [":root", "  order TX TY TZ RX RY RZ", "  axis XYZ", "  position 0 0 0"]
+    lines += ["  orientation 0 0 0", ":bonedata"]
+    for number, (joint, _) in enumerate(layout.bones, start=1):
+        lines += ["  begin", f"    id {number}", f"    name {layout.joints[joint]}"]
+        down = -1 if "leg" in _part(layout, joint) else 1
+        side = {"l": 0.4, "r": -0.4}.get(layout.joints[joint][0], 0.0)
+        lines += [f"    direction {side} {0.9 * down} 0.1", "    length 3", "    axis 0 0 0 XYZ"]
+        lines += ["    dof rx", "    limits (-160 20)"] if "tibia" in layout.joints[joint] else []
+        lines += ["  end"]
+    lines += [":hierarchy", "  begin"]
+    for joint, name in enumerate(layout.joints):
+        children = [layout.joints[c] for c, parent in layout.bones if parent == joint]
+        lines += [f"    {name} {' '.join(children)}"] if children else []
+    return "\n".join([*lines, "  end", ""])
+
+
+def _part(layout: SkeletonLayout, joint: int) -> str:
+    return next(part for part, joints in layout.parts.items() if joint in joints)
+
+
+def _amc_text(frames: int) -> str:
+    lines = [":FULLY-SPECIFIED", ":DEGREES"]
+    for frame in range(frames):
+        lines += [str(frame + 1), f"root 0 15 {0.1 * frame} 0 0 0", f"ltibia {frame}", "rtibia 1"]
+    return "\n".join([*lines, ""])
+
+
+def _raw_recordings(folder: Path) -> None:
+    """Archives and folders in the formats of public data sets, under their usual names."""
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(folder / "nturgbd_skeletons_s001_to_s017.zip", "w") as archive:
+        for action in (1, 24):
+            name = f"nturgb+d_skeletons/S001C001P001R001A{action:03d}.skeleton"
+            archive.writestr(name, _skeleton_text(rng))
+    with tarfile.open(folder / "hdm05.tar.xz", "w:xz") as archive:
+        texts = {"HDM_bd.asf": _asf_text(get_layout("hdm05_31"))}
+        texts["HDM_bd_kickLFront1Reps_001_120.amc"] = _amc_text(12)
+        for name, text in texts.items():
+            entry = tarfile.TarInfo(f"train/6/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    (folder / "recordings").mkdir()
+    for take in (1, 2):
+        clip = rng.normal([[[0.1], [0.2], [2.8]]], 0.3, (20, 3, 9))
+        scipy.io.savemat(folder / "recordings" / f"a3_s1_t{take}_skeleton.mat", {"d_skel": clip})
+    with tarfile.open(folder / "utd_mhad_skeleton.tar.xz", "w:xz") as archive:
+        archive.add(folder / "recordings", arcname="Skeleton")
+
+
 def _layout(joints: list[str]) -> str:
     return yaml.safe_dump({"name": "mine", "joints": joints, "parents": [None, *joints[:-1]]})
 
@@ -66,7 +134,7 @@ def sandbox(
     make_sequence: Callable,
     write_file: Callable,
 ) -> Path:
-    """The current folder of a test: data.h5, kicks.h5, images.h5, recordings and a layout."""
+    """The current folder of a test: data.h5, kicks.h5, images.h5, poses.yaml, recordings."""
     full = _everything / "files"
     if not full.exists():
         full.mkdir()
@@ -86,8 +154,9 @@ def sandbox(
         stacked = np.stack([clip.positions[:25].transpose(3, 0, 2, 1) for clip in clips[12:24]])
         label = np.repeat([0, 1], 6)
         subject = np.tile([1, 1, 2, 2, 3, 3], 2)
-        np.savez(full / "recordings.npz", positions=stacked, label=label, subject=subject)
-        (full / "recordings.yaml").write_text(RECIPE)
+        np.savez(full / "poses.npz", positions=stacked, label=label, subject=subject)
+        (full / "poses.yaml").write_text(RECIPE)
+        _raw_recordings(full)
         (full / "my_layout.yaml").write_text(_layout(["hip", "chest", "head"]))
     folder = tmp_path / "sandbox"
     shutil.copytree(full, folder)
