@@ -49,6 +49,7 @@ _NUMBERS = {
     "seed": np.int64,
 }
 _CHUNK = 1024
+_CACHE = 2**22  # bytes per dataset: some chunks of neighbouring clips
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class SequenceFile:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._handle: h5py.File | None = None
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._pid = -1
         file = self._open()
         with _damage(self.path):
@@ -130,7 +132,7 @@ class SequenceFile:
             if not self.path.is_file():
                 raise NotFoundError(f"{self.path}: no such file; check the path")
             try:
-                self._handle = h5py.File(self.path, "r")
+                self._handle = h5py.File(self.path, "r", rdcc_nbytes=_CACHE)
             except OSError as error:
                 raise DataError(
                     f"{self.path}: expected an HDF5 file of format {FORMAT}, got one that HDF5 "
@@ -153,12 +155,13 @@ class SequenceFile:
 
     def close(self) -> None:
         """Close the handle; the next read opens it again."""
+        self._datasets.clear()
         if self._handle is not None:
             self._handle.close()
             self._handle = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handle": None, "_pid": -1}
+        return {**self.__dict__, "_handle": None, "_datasets": {}, "_pid": -1}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -181,18 +184,13 @@ class SequenceFile:
     def __getitem__(self, index: int) -> SkeletonSequence:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
-        file = self._open()
-        rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+        span = index, index + 1
+        confidence = self._frames("confidence", span, np.float32) if self.has_confidence else None
         with _damage(self.path):
-            positions = np.asarray(file["positions"][rows], np.float32)
-            observed = np.asarray(file["observed"][rows], np.bool_)
-            confidence = None
-            if self.has_confidence:
-                confidence = np.asarray(file["confidence"][rows], np.float32)
             source = Source(int(self.sources[index]))
         return SkeletonSequence(
-            positions=positions,
-            observed=observed,
+            positions=self._frames("positions", span, np.float32),
+            observed=self._frames("observed", span, np.bool_),
             confidence=confidence,
             layout=self.layout,
             fps=float(self.fps[index]),
@@ -207,8 +205,19 @@ class SequenceFile:
 
     def observed(self, first: int, last: int) -> NDArray[np.bool_]:
         """Which joints were measured in clips `first` to `last - 1`, one after the other: F M V."""
-        rows = slice(int(self.offsets[first]), int(self.offsets[last]))
-        return np.asarray(self._open()["observed"][rows], dtype=np.bool_)
+        return self._frames("observed", (first, last), np.bool_)
+
+    def _frames(self, key: str, clips: tuple[int, int], dtype: type[Any]) -> NDArray[Any]:
+        """The frames of clips from the first to before the second.
+
+        Datasets stay open, or HDF5 would unpack a chunk anew for each clip in it.
+        """
+        file, (first, last) = self._open(), clips
+        with _damage(self.path):
+            if key not in self._datasets:
+                self._datasets[key] = file[key]
+            rows = slice(int(self.offsets[first]), int(self.offsets[last]))
+            return np.asarray(self._datasets[key][rows], dtype)
 
     def __iter__(self) -> Iterator[SkeletonSequence]:
         return (self[index] for index in range(len(self)))
