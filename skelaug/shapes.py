@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["check_shape"]
+__all__ = ["HasShape", "check_shape"]
 
 
 class HasShape(Protocol):

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from skelaug.data.ntu import NTUName
 from skelaug.errors import DataError, NotFoundError, UsageError, did_you_mean
 
-__all__ = ["NTU_TRAINING_PERFORMERS", "Split", "split_clips", "split_hash"]
+__all__ = ["NTU_TRAINING_PERFORMERS", "HasClips", "Split", "split_clips", "split_hash"]
 
 NTU_TRAINING_PERFORMERS = frozenset(
     (

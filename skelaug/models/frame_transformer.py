@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from skelaug.models.layers import Conditioning, SelfAttention, sinusoid
 from skelaug.shapes import check_shape
 
-__all__ = ["FrameTransformer"]
+__all__ = ["Block", "FrameTransformer", "cosine_basis"]
 
 _CHANNELS = 3
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from skelaug import __version__
 from skelaug.files import sha256, write_text
 
-__all__ = ["file_hashes", "provenance_record", "run_record_path", "write_run_record"]
+__all__ = ["file_hashes", "provenance_record", "run_record_path", "unused", "write_run_record"]
 
 _PACKAGES = ("numpy", "scipy", "h5py", "torch", "pydantic")
 _PLACES = frozenset({"out", "workers"})  # these never change the content
