@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -136,9 +137,22 @@ def _full(tensor: Tensor) -> Tensor:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state (tensors and plain values) whole or not at all."""
-    with replacing(path) as part:
-        torch.save(dict(state), part)
+    """Write a training state (tensors and plain values) whole or not at all.
+
+    Equal states are equal files: given a path, torch would store the temporary name inside, and a
+    pickle tells apart two equal texts that are not one object.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        torch.save(_interned(state), file)
+
+
+def _interned(value: Any) -> Any:
+    """The value with plain dicts, and one object for equal texts."""
+    if isinstance(value, Mapping):
+        return {_interned(key): _interned(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_interned(item) for item in value)
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def load_state(path: Path) -> dict[str, Any]:
