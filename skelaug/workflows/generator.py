@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from skelaug.checkpoint import Checkpoint, load_checkpoint
@@ -30,7 +30,7 @@ from skelaug.diffusion.guidance import (
 from skelaug.diffusion.parameterization import Denoiser, as_denoiser
 from skelaug.diffusion.sampling import SAMPLERS, PerSampleNoise, Sampler, levels, sample_ddim
 from skelaug.diffusion.schedule import SCHEDULES, Schedule
-from skelaug.errors import UsageError
+from skelaug.errors import DataError, UsageError
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer
 from skelaug.models import build
@@ -49,12 +49,11 @@ class Address(NamedTuple):
     attempt: int = 0
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How samples are drawn from a model.
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """How samples are drawn from a model; a trained model carries the one it recommends.
 
     Attributes:
-        sampler: A key of `SAMPLERS`.
+        sampler: ``ddpm``, ``ddim``, ``dpm++`` or ``dpm++sde``.
         steps: Denoiser evaluations per sample.
         spacing: Of the noise levels: ``uniform``, ``logsnr`` or ``karras``.
         eta: Noise put back by ``ddim``; 0 is deterministic, 1 is ancestral.
@@ -63,19 +62,17 @@ class Recipe:
         guidance_mode: ``xhat``, ``damped`` or ``exact``: see `skelaug.diffusion.guidance`.
         guidance_max_shift: Bound of the guide's pull, see `guided`; None leaves it unbounded.
         label_weight: Of classifier-free guidance; 1 switches it off.
-        seed: Root of every random number.
     """
 
-    sampler: str = "dpm++sde"
-    steps: int = 20
-    spacing: str = "karras"
-    eta: float = 0.0
-    guidance_scale: float = 0.0
+    sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] = "ddim"
+    steps: PositiveInt = 20
+    spacing: Literal["uniform", "logsnr", "karras"] = "uniform"
+    eta: float = Field(default=1.0, ge=0.0, le=1.0)
+    guidance_scale: NonNegativeFloat = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
-    guidance_mode: str = "xhat"
-    guidance_max_shift: float | None = 1.0
-    label_weight: float = 1.0
-    seed: int = 0
+    guidance_mode: Literal["xhat", "damped", "exact"] = "xhat"
+    guidance_max_shift: PositiveFloat | None = 1.0
+    label_weight: NonNegativeFloat = 1.0
 
 
 class ImageGenerator:
@@ -85,6 +82,7 @@ class ImageGenerator:
         diffusion: Checkpoint of the denoiser.
         guide: Checkpoint of the guide, or None.
         recipe: How to draw.
+        seed: Root of every random number.
         device: Where to compute.
 
     Attributes:
@@ -101,10 +99,11 @@ class ImageGenerator:
         guide: Path | None,
         recipe: Recipe,
         *,
+        seed: int = 0,
         device: torch.device | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
-        self.recipe = recipe
+        self.recipe, self.seed = recipe, seed
         self.checkpoint = load_checkpoint(diffusion, expect="diffusion")
         meta = self.checkpoint.meta
         self.codec = ImageCodec.from_json(json.dumps(meta["codec"]))
@@ -147,7 +146,7 @@ class ImageGenerator:
 
     def _draw_group(self, addresses: Sequence[Address], labels: Tensor) -> NDArray[np.float32]:
         noise = PerSampleNoise(
-            [generator(self.recipe.seed, Stream.SAMPLE, *address) for address in addresses]
+            [generator(self.seed, Stream.SAMPLE, *address) for address in addresses]
         )
         start = noise(torch.empty(len(addresses), *self.codec.shape, device=self.device))
         denoise = self._denoiser(labels.to(self.device), start)
@@ -207,12 +206,11 @@ class _Guide:
                 interval=recipe.guidance_interval,
                 max_shift=recipe.guidance_max_shift,
             )
-        mode: Any = recipe.guidance_mode
         return guided(
             denoise,
             _log_likelihood(self._logits, wanted),
             scale=recipe.guidance_scale,
-            mode=mode,
+            mode=recipe.guidance_mode,
             interval=recipe.guidance_interval,
             max_shift=recipe.guidance_max_shift,
         )
@@ -229,19 +227,22 @@ def _log_likelihood(network: Callable[[Tensor], Tensor], labels: Tensor) -> LogL
 
 def _ready(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
     network = build(checkpoint.kind, checkpoint.arguments)
-    network.load_state_dict(dict(checkpoint.weights))
+    try:
+        network.load_state_dict(dict(checkpoint.weights))
+    except RuntimeError as error:
+        raise DataError(
+            f"{checkpoint.kind}: the weights do not fit the network of this version of skelaug; "
+            f"train the model again"
+        ) from error
     return network.to(device).eval().requires_grad_(False)
 
 
 def _levels(schedule: Schedule, recipe: Recipe) -> Tensor:
-    if recipe.sampler not in SAMPLERS:
-        raise UsageError(f"--sampler {recipe.sampler}: expected one of {', '.join(SAMPLERS)}")
-    if not 1 <= recipe.steps <= len(schedule):
+    if recipe.steps > len(schedule):
         raise UsageError(
             f"--steps {recipe.steps}: expected 1 to {len(schedule)}, the steps of the model"
         )
-    spacing: Any = recipe.spacing
-    return levels(schedule, recipe.steps, spacing=spacing)
+    return levels(schedule, recipe.steps, spacing=recipe.spacing)
 
 
 def _groups(addresses: Sequence[Address]) -> list[list[int]]:

@@ -6,6 +6,7 @@
     ├── config.yaml         the resolved configuration
     ├── run.json            command, version, hashes of the inputs; no clock
     ├── model.safetensors   the weights to use, with everything needed to use them
+    ├── sketch.safetensors  of a diffusion model: what tells copies of training clips
     ├── state.pt            what --resume starts from
     ├── log.jsonl           losses by step; no clock, so that equal runs are equal
     ├── timing.jsonl        seconds by step
@@ -37,7 +38,17 @@ CONFIG, RECORD, MODEL, CARD, IMAGES = (
     "card.md",
     "images.h5",
 )
-_FILES = (CONFIG, RECORD, MODEL, CARD, IMAGES, "state.pt", "log.jsonl", "timing.jsonl")
+_FILES = (
+    CONFIG,
+    RECORD,
+    MODEL,
+    CARD,
+    IMAGES,
+    "sketch.safetensors",
+    "state.pt",
+    "log.jsonl",
+    "timing.jsonl",
+)
 _FREE = ("data", "out", "checkpoint_every", "checkpoint_seconds")  # never change the result
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from safetensors.numpy import load_file
 
 from skelaug.checkpoint import load_checkpoint
 from skelaug.data.labels import match_labels
@@ -178,12 +177,16 @@ class _Job:
         diffusion = find_weights(self.model, "diffusion")
         guide = _guide_of(config, self.model)
         self.recipe = _recipe(config, diffusion)
-        self.images = ImageGenerator(diffusion, guide, self.recipe, device=place.device)
+        self.images = ImageGenerator(
+            diffusion, guide, self.recipe, seed=config.seed, device=place.device
+        )
         self.hashes = {path.name: sha256(path) for path in (diffusion, guide) if path is not None}
-        self.classes = self.images.checkpoint.classes
+        self.known = self.images.checkpoint.classes
         self.like = SequenceFile(require_file(config.like)) if config.like else None
-        self.labels = _labels(config, self.classes, self.like)
-        self.durations = _durations(self.images.checkpoint.meta, self.classes, self.like)
+        self.labels = _labels(config, self.known, self.like)
+        self.durations = _durations(self.images.checkpoint.meta, self.known, self.like)
+        drawn = set(self.labels)
+        self.classes = tuple(name for i, name in enumerate(self.known) if i in drawn)
         self.fps = config.fps or float(self.images.checkpoint.meta["fps"])
         self.detector = _detector(self.model, self.images) if config.no_copies else None
         self.redrawn = self.copies = self.resumed = 0
@@ -244,7 +247,7 @@ class _Job:
         self.copies += len(places)
 
     def _clip(self, index: int, image: NDArray[np.float32]) -> SkeletonSequence:
-        label = self.classes[self.labels[index]]
+        label = self.known[self.labels[index]]
         numbers = numpy_generator(self.config.seed, Stream.DURATION, index)
         seconds = float(numbers.choice(self.durations[label]))
         persons = np.repeat(*self._persons(label))
@@ -266,7 +269,7 @@ class _Job:
 
     def report(self, *, seconds: float, dry_run: bool) -> SynthReport:
         """What was drawn, or would be."""
-        counts = Counter(self.classes[label] for label in self.labels)
+        counts = Counter(self.known[label] for label in self.labels)
         return SynthReport(
             output=str(self.config.out),
             clips=len(self.labels),
@@ -293,23 +296,13 @@ def _recipe(config: SynthesizeConfig, diffusion: Path) -> Recipe:
     """Flags over what the model recommends over the defaults of `Recipe`."""
     recommended = dict(load_checkpoint(diffusion, expect="diffusion").meta.get("sampling", {}))
     if config.sampler is not None and config.sampler != recommended.get("sampler"):
-        recommended = {"sampler": config.sampler}
-        if config.sampler in ("ddpm", "ddim"):
-            recommended["spacing"] = "uniform"
-    fields = (
-        "sampler",
-        "steps",
-        "spacing",
-        "eta",
-        "guidance_scale",
-        "guidance_interval",
-        "guidance_mode",
-        "guidance_max_shift",
-        "label_weight",
-        "seed",
-    )
-    given = {name: getattr(config, name) for name in fields if getattr(config, name) is not None}
-    return Recipe(**{**recommended, **given})
+        # what was found best for one sampler says nothing about another
+        spacing = "uniform" if config.sampler in ("ddpm", "ddim") else "logsnr"
+        for name in ("steps", "eta"):
+            recommended.pop(name, None)
+        recommended["spacing"] = spacing
+    given = {name: getattr(config, name) for name in Recipe.model_fields}
+    return Recipe(**{**recommended, **{k: v for k, v in given.items() if v is not None}})
 
 
 def _labels(
@@ -366,4 +359,4 @@ def _detector(model: Path, images: ImageGenerator) -> CopyDetector:
             f"{model}: no sketch.safetensors, so copies of training clips cannot be told; "
             f"train the model again, or leave --no-copies out"
         )
-    return detector(load_file(path)["sketch"], images.codec)
+    return detector(load_checkpoint(path).weights["sketch"].numpy(), images.codec)

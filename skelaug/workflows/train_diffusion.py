@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from skelaug.checkpoint import Checkpoint, save_checkpoint
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
 from skelaug.diffusion.schedule import SCHEDULES
+from skelaug.image.sketch import LARGEST, sketch
 from skelaug.learner import Batches
 from skelaug.models import DENOISERS
 from skelaug.optimisation import batch_indices
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
-from skelaug.seeds import Stream, generator
+from skelaug.seeds import Stream, generator, numpy_generator
+from skelaug.workflows.generator import Recipe
 from skelaug.workflows.training_data import AugmentConfig, TrainingImages
 from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct, known
 
@@ -40,6 +45,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "model": {"name": "unet", "dropout": 0.1, "arguments": {"width": 128}},
         "diffusion": {"parameterization": "eps", "learned_variance": True},
         "conditional": False,
+        "sampling": {"sampler": "ddpm", "steps": 1000, "guidance_scale": 1.0},
         "codec": {"rows": 24, "frames": 24},
         "optimisation": {
             "steps": 500_000,
@@ -97,10 +103,12 @@ class TrainDiffusionConfig(TrainingConfig, frozen=True, extra="forbid"):
         label_drop: Share of samples trained without their label, so that a conditional network
             serves as the unconditional one too.
         augment: How the images are varied.
+        sampling: The recipe that the model recommends to `skelaug synth`.
     """
 
     model: DenoiserConfig = DenoiserConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    sampling: Recipe = Recipe()
     conditional: bool = True
     label_drop: float = Field(default=0.15, ge=0.0, le=1.0)
     augment: AugmentConfig = AugmentConfig()
@@ -133,7 +141,9 @@ def run(
         network=lambda images: _network(config, images),
         batches=lambda images, batch: _batches(config, images, batch=batch),
         loss=DiffusionLoss(config.diffusion, conditional=config.conditional),
+        beside=_write_sketch,
         meta={
+            "sampling": config.sampling.model_dump(mode="json"),
             "diffusion": config.diffusion.model_dump(mode="json"),
             "conditional": config.conditional,
             "label_drop": config.label_drop if config.conditional else None,
@@ -149,6 +159,28 @@ def run(
             dry_run=dry_run,
             progress=progress,
         )
+
+
+def _write_sketch(images: TrainingImages, run: Path) -> None:
+    """What `synth --no-copies` needs: random projections of the training clips."""
+    chosen = images.rows
+    if len(chosen) > LARGEST:
+        numbers = numpy_generator(0, Stream.SKETCH)
+        chosen = np.sort(numbers.choice(chosen, LARGEST, replace=False))
+    pieces = [images.pixels[chosen[start : start + 512]] for start in range(0, len(chosen), 512)]
+    drawn = np.concatenate([sketch(piece, images.codec) for piece in pieces])
+    save_checkpoint(
+        run / "sketch.safetensors",
+        Checkpoint(
+            kind="sketch",
+            arguments={},
+            weights={"sketch": torch.from_numpy(drawn)},
+            layout=images.codec.layout,
+            classes=images.clips.classes,
+            meta={"what": "sketch", "split": {"hash": images.clips.split.hash}},
+        ),
+        half=True,
+    )
 
 
 def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str, dict[str, Any]]:

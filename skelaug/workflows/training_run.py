@@ -80,6 +80,7 @@ class Plan:
         meta: What the checkpoint says beside the data's facts.
         evaluate: From the images to a judge of networks, or None.
         evaluate_every: Updates per judgement.
+        beside: Writes into the run directory what else belongs to the model, or None.
     """
 
     what: str
@@ -89,6 +90,7 @@ class Plan:
     meta: Mapping[str, Any]
     evaluate: Callable[[TrainingImages], Judge | None] | None = None
     evaluate_every: int = 0
+    beside: Callable[[TrainingImages, Path], None] | None = None
 
 
 class TrainReport(BaseModel, frozen=True):
@@ -205,6 +207,8 @@ def conduct(
         progress=progress,
     )
     if place.is_first:
+        if plan.beside is not None:
+            plan.beside(images, directory.path)
         directory.finish(card(load_checkpoint(directory.model)))
     done = outcome.steps - outcome.resumed_at
     return _report(

@@ -77,8 +77,8 @@ def test_a_sample_is_the_same_alone_in_another_order_and_in_a_crowd(
     tmp_path: Path, sampler: str
 ) -> None:
     guide = _guide(tmp_path) if sampler == "dpm++sde" else None
-    recipe = Recipe(sampler=sampler, steps=3, seed=4, eta=1.0, guidance_scale=2.0)
-    drawer = ImageGenerator(_diffusion(tmp_path), guide, recipe)
+    recipe = Recipe(sampler=sampler, steps=3, guidance_scale=2.0)
+    drawer = ImageGenerator(_diffusion(tmp_path), guide, recipe, seed=4)
     count = GROUP + 9
     crowd = drawer.draw([Address(i) for i in range(count)], [i % 3 for i in range(count)])
     some = [70, 3, 12, 67]  # 3 and 67 share a place, so two groups are computed
@@ -90,8 +90,8 @@ def test_a_sample_is_the_same_alone_in_another_order_and_in_a_crowd(
 
 def test_seed_number_attempt_and_label_each_change_a_sample(tmp_path: Path) -> None:
     path = _diffusion(tmp_path)
-    first = ImageGenerator(path, None, Recipe(steps=3, seed=0))
-    other = ImageGenerator(path, None, Recipe(steps=3, seed=1))
+    first = ImageGenerator(path, None, Recipe(steps=3), seed=0)
+    other = ImageGenerator(path, None, Recipe(steps=3), seed=1)
     images = [
         first.draw([Address(5)], [0]),
         first.draw([Address(6)], [0]),
@@ -156,13 +156,6 @@ def test_a_guide_of_other_classes_is_refused(tmp_path: Path) -> None:
         ImageGenerator(_diffusion(tmp_path), path, Recipe(guidance_scale=1.0))
 
 
-@pytest.mark.parametrize(
-    ("recipe", "message"),
-    [
-        (Recipe(sampler="euler"), "--sampler euler: expected one of"),
-        (Recipe(steps=101), "--steps 101: expected 1 to 100"),
-    ],
-)
-def test_a_wrong_recipe_is_refused(tmp_path: Path, recipe: Recipe, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        ImageGenerator(_diffusion(tmp_path), None, recipe)
+def test_more_steps_than_the_model_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--steps 101: expected 1 to 100"):
+        ImageGenerator(_diffusion(tmp_path), None, Recipe(steps=101))
