@@ -80,25 +80,22 @@ def prepare_clip(
 
 
 def prepare_clips(
-    sequences: Iterable[SkeletonSequence],
-    labels: Sequence[int] | NDArray[np.integer],
-    *,
-    frames: int = 24,
-    persons: int = 1,
+    labelled: Iterable[tuple[SkeletonSequence, int]], *, frames: int = 24, persons: int = 1
 ) -> PreparedClips:
-    """Many clips, read and prepared one at a time; each must be `measurable`."""
-    positions, native, clip_names = [], [], []
-    for sequence in sequences:
+    """Many clips with their labels, read and prepared one at a time; each must be `measurable`."""
+    positions, labels, names, native = [], [], [], []
+    for sequence, label in labelled:
         on_grid, numbers = prepare_clip(sequence, frames=frames, persons=persons)
         positions.append(on_grid.astype(np.float32))
+        labels.append(label)
+        names.append(sequence.name)
         native.append(numbers)
-        clip_names.append(sequence.name)
-    names = native[0] if native else {}
+    kinds = native[0] if native else {}
     return PreparedClips(
-        np.stack(positions),
-        np.asarray(labels, dtype=np.int64),
-        {name: np.array([one[name] for one in native]) for name in names},
-        tuple(clip_names),
+        np.stack(positions) if positions else np.empty((0, frames, 0, 3), dtype=np.float32),
+        np.array(labels, dtype=np.int64),
+        {kind: np.array([one[kind] for one in native]) for kind in kinds},
+        tuple(names),
     )
 
 

@@ -24,6 +24,7 @@ from skelaug.seeds import Stream, generator
 __all__ = ["Reading", "Recognizer", "RecognizerTraining", "train_recognizer"]
 
 _CHUNK = 512
+_EPOCHS = 10
 _LEAST_SPREAD = 0.02
 
 
@@ -32,7 +33,8 @@ class RecognizerTraining:
     """How the recognizer is trained.
 
     Attributes:
-        steps: Updates (Adam, cross-entropy).
+        steps: Updates (Adam, cross-entropy); more if there are so many clips that they would not
+            make ten epochs.
         batch: Clips per update.
         lr: Learning rate; falls linearly to 0 over the last 40 %.
         turn: Largest turn about the vertical, radians.
@@ -42,7 +44,7 @@ class RecognizerTraining:
         tempo: Largest shift of the middle of the clip in time, as a share of it (times pi).
     """
 
-    steps: int = 300
+    steps: int = 600
     batch: int = 64
     lr: float = 3e-3
     turn: float = 0.35
@@ -50,6 +52,10 @@ class RecognizerTraining:
     size: float = 0.1
     crop: float = 0.1
     tempo: float = 0.3
+
+    def steps_for(self, clips: int) -> int:
+        """Updates for so many training clips."""
+        return max(self.steps, _EPOCHS * clips // self.batch)
 
 
 @dataclass(frozen=True)
@@ -134,9 +140,10 @@ def train_recognizer(
         network = GRUClassifier(inputs=3 * clips.shape[2], num_classes=num_classes)
     recognizer = _fitted(network, clips, torch.as_tensor(np.asarray(roots)))
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr)
-    for step in range(settings.steps):
+    steps = settings.steps_for(len(clips))
+    for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * min(1.0, (1 - step / settings.steps) / 0.4)
+            group["lr"] = settings.lr * min(1.0, (1 - step / steps) / 0.4)
         rows = batch_indices(seed, step, batch=settings.batch, count=len(clips))
         batch = _augmented(clips[rows], settings, generator(seed, Stream.AUGMENT, step))
         loss = functional.cross_entropy(network(recognizer.inputs(batch)), targets[rows])

@@ -100,7 +100,8 @@ def train_panel(
     roots = roots_of(layout, train.positions.shape[2] // layout.num_joints)
     settings = training or RecognizerTraining()
     members = []
-    with progress("training the recognizers", total=FOLDS * settings.steps) as advance:
+    total = sum(settings.steps_for(int((folds != fold).sum())) for fold in range(FOLDS))
+    with progress("training the recognizers", total=total) as advance:
         for fold in range(FOLDS):
             seen = folds != fold
             members.append(
