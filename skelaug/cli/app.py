@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,7 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from skelaug import __version__
-from skelaug.cli import exits, render
+from skelaug.cli import (
+    convert,
+    doctor,
+    evaluate,
+    exits,
+    images,
+    info,
+    models,
+    render,
+    synth,
+    train,
+    view,
+)
 from skelaug.errors import SkelaugError
 
 __all__ = ["app", "main", "run"]
@@ -58,20 +68,15 @@ def _mount(command: Callable[..., None], examples: Sequence[str], *, name: str =
     app.command(name or command.__name__, epilog=f"Examples:\n\n\b\n{lines}")(command)
 
 
-for _module, _function, _name in (
-    ("convert", "convert", "convert"),
-    ("images", "images", "images"),
-    ("info", "info", "info"),
-    ("train", "train", "train"),
-    ("synth", "synth", "synth"),
-    ("evaluate", "evaluate", "eval"),
-    ("view", "view", "view"),
-    ("models", "models", "models"),
-    ("doctor", "doctor", "doctor"),
-):
-    if importlib.util.find_spec(f"skelaug.cli.{_module}"):
-        _loaded = importlib.import_module(f"skelaug.cli.{_module}")
-        _mount(getattr(_loaded, _function), _loaded.EXAMPLES, name=_name)
+_mount(convert.convert, convert.EXAMPLES)
+_mount(images.images, images.EXAMPLES)
+_mount(info.info, info.EXAMPLES)
+_mount(train.train, train.EXAMPLES)
+_mount(synth.synth, synth.EXAMPLES)
+_mount(evaluate.evaluate, evaluate.EXAMPLES, name="eval")
+_mount(view.view, view.EXAMPLES)
+_mount(models.models, models.EXAMPLES)
+_mount(doctor.doctor, doctor.EXAMPLES)
 
 
 def main() -> None:
