@@ -92,8 +92,9 @@ def _line(error: Exception) -> str:
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Put values over others key by key; an empty mapping clears what was there."""
     for key, value in other.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+        if isinstance(value, Mapping) and value and isinstance(into.get(key), dict):
             _merge(into[key], value)
         elif isinstance(value, Mapping):
             into[key] = {}

@@ -55,6 +55,14 @@ def test_nested_values_merge_key_by_key(file):
     assert got.inner.arguments == {"width": 64, "depth": 2}
 
 
+def test_an_empty_mapping_clears_what_was_there(file):
+    preset = {"inner": {"lr": 1.0, "arguments": {"width": 1}}}
+    got = load(Outer, preset=preset, overrides=["inner.arguments={}", "inner.arguments.depth=2"])
+    assert got.inner.arguments == {"depth": 2}
+    assert got.inner.lr == 1.0
+    assert load(Outer, preset=preset, file=file("inner: {arguments: {}}")).inner.arguments == {}
+
+
 def test_a_preset_is_not_changed_by_what_comes_after_it():
     preset = {"inner": {"arguments": {"width": 1}}}
     load(Outer, preset=preset, overrides=["inner.arguments.width=2"])

@@ -49,6 +49,7 @@ _FILES = (
     "log.jsonl",
     "timing.jsonl",
 )
+_WORTH = (MODEL, CARD, "state.pt", "log.jsonl")  # a run without these has not come to anything
 _FREE = ("data", "out", "checkpoint_every", "checkpoint_seconds")  # never change the result
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -90,7 +91,15 @@ def resolve(
         base: Mapping[str, Any] = _over(before, presets[preset]) if preset else before
     else:
         base = presets[preset or "cpu"]
-    return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
+
+    def load(base: Mapping[str, Any]) -> Model:
+        return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
+
+    config, network = load(base), base.get("model", {})
+    if network.get("name") == config.model_dump()["model"]["name"]:
+        return config
+    # a preset's arguments belong to its own network
+    return load({**base, "model": {k: v for k, v in network.items() if k != "arguments"}})
 
 
 def _over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +154,7 @@ class RunDirectory:
         if resume:
             if begun:
                 self._compare(config, inputs)
-        elif not force and any((self.path / name).exists() for name in _FILES):
+        elif not force and any((self.path / name).exists() for name in _WORTH):
             raise UsageError(
                 f"{self.path}: holds a run already; choose another --out, or add --resume to go "
                 f"on or --force to replace it"
@@ -204,4 +213,4 @@ def _differences(old: Any, new: Any, *, key: str = "") -> list[tuple[str, Any, A
 
 
 def _show(value: object) -> str:
-    return "not set" if value is None else str(value)
+    return "not set" if value in (None, "") else str(value)

@@ -251,8 +251,11 @@ class DiffusionLoss:
         simple = simple_loss(prediction, target_from(x0, noise, alpha_bar, kind=kind))
         terms = {"simple": simple.mean()}
         loss = simple
+        if config.min_snr_gamma is not None:
+            weight = min_snr_weight(alpha_bar, kind=kind, gamma=config.min_snr_gamma)
+            loss = weight.to(simple) * simple
         if config.learned_variance:
-            loss = hybrid_loss(
+            hybrid = hybrid_loss(
                 output,
                 x0,
                 noise,
@@ -261,10 +264,9 @@ class DiffusionLoss:
                 kind=kind,
                 vb_weight=config.vb_weight,
             )
-            terms["bound"] = (loss - simple).mean()
-        if config.min_snr_gamma is not None:
-            weight = min_snr_weight(alpha_bar, kind=kind, gamma=config.min_snr_gamma)
-            loss = loss + (weight.to(simple) - 1) * simple
+            bound = hybrid - simple
+            terms["bound"] = bound.mean()
+            loss = loss + bound
         if config.velocity_weight:
             estimate = x0_from(prediction, x, alpha_bar, kind=kind)
             velocity = simple_loss(estimate.diff(dim=-1), x0.diff(dim=-1))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,16 @@ from skelaug.data.splits import Split, split_clips
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file, sha256
-from skelaug.image.codec import ImageCodec, fitted_codec
+from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer, fit_normalizer
 from skelaug.image.perturb import resized, turned
 from skelaug.image.store import FORMAT as IMAGES_FORMAT
 from skelaug.image.store import ImageFile, ImageSchema, write_images
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
+from skelaug.skeleton.layouts import LAYOUTS
+from skelaug.skeleton.mapping import map_sequence
+from skelaug.skeleton.sequence import SkeletonSequence
 
 __all__ = [
     "AugmentConfig",
@@ -53,12 +56,12 @@ class CodecConfig(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         frames: Columns of an image.
         rows: Rows per person; 0 = the joints rounded up to a multiple of 4.
-        persons: Persons per image.
+        persons: Persons per image; None = the largest number in any training clip.
     """
 
     frames: PositiveInt = 24
     rows: NonNegativeInt = 0
-    persons: PositiveInt = 1
+    persons: PositiveInt | None = None
 
 
 class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
@@ -297,23 +300,36 @@ def _write_cache(
     cache: Path,
     progress: Progress,
 ) -> None:
-    empty = ImageCodec(
-        layout=file.layout, frames=config.frames, rows=config.rows, persons=config.persons
-    )
+    loose = _codec(file, config)
     with progress("encoding", total=2 * len(clips.rows)) as advance:
 
-        def read() -> Any:
+        def read() -> Iterator[SkeletonSequence]:
             for row in clips.rows:
-                yield file[int(row)]
+                yield map_sequence(file[int(row)], loose.layout)
                 advance(1)
 
+        scales, persons = zip(*(loose.extent(clip) for clip in read()), strict=True)
+        codec = replace(loose, scale=max(scales) or 1.0, persons=config.persons or max(persons))
         schema = ImageSchema(
-            codec=fitted_codec(read(), empty),
+            codec=codec,
             classes=clips.classes,
             count=len(clips.rows),
             data_sha256=clips.sha256,
         )
         write_images(cache, read(), schema, provenance=file.provenance)
+
+
+def _codec(file: SequenceFile, config: CodecConfig) -> ImageCodec:
+    """The codec before its scale is known; 24 rows of ntu_25 become ntu_24, as in `images`."""
+    layout = file.layout
+    if config.rows == 24 and layout.joints == LAYOUTS["ntu_25"].joints:
+        layout = LAYOUTS["ntu_24"]
+    return ImageCodec(
+        layout=layout,
+        frames=config.frames,
+        rows=config.rows,
+        persons=config.persons or file.persons,
+    )
 
 
 def _persons(
@@ -328,15 +344,8 @@ def _persons(
 
 def stand_in_images(clips: TrainingClips, config: CodecConfig, *, count: int) -> TrainingImages:
     """Random images of the right size in memory, for measuring speed before anything is written."""
-    if isinstance(clips.file, ImageFile):
-        codec = clips.file.codec
-    else:
-        codec = ImageCodec(
-            layout=clips.file.layout,
-            frames=config.frames,
-            rows=config.rows,
-            persons=config.persons,
-        )
+    file = clips.file
+    codec = file.codec if isinstance(file, ImageFile) else _codec(file, config)
     rows = np.arange(min(count, len(clips.rows)), dtype=np.int64)
     shape = (len(rows), *codec.shape)
     pixels = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)

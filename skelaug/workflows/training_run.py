@@ -178,6 +178,7 @@ def conduct(
         return _rehearse(plan, config, clips, place=place)
     if resume and directory.is_finished:
         return _retold(plan, config, clips, directory)
+    _build(plan, config, stand_in_images(clips, config.codec, count=1))  # a misfit shows here
     place.wait()
     if place.is_first:
         directory.begin(config, clips.inputs, command=f"train {plan.what}", resume=resume)
@@ -249,12 +250,15 @@ def _blank(plan: Plan, config: TrainingConfig, images: TrainingImages) -> Checkp
     )
 
 
+def _build(plan: Plan, config: TrainingConfig, images: TrainingImages) -> nn.Module:
+    kind, arguments = plan.network(images)
+    return build(kind, arguments, generator=generator(config.seed, Stream.INITIAL_WEIGHTS))
+
+
 def _task(
     plan: Plan, config: TrainingConfig, images: TrainingImages, *, blank: Checkpoint, out: Path
 ) -> Task:
-    network = build(
-        blank.kind, blank.arguments, generator=generator(config.seed, Stream.INITIAL_WEIGHTS)
-    )
+    network = _build(plan, config, images)
 
     parameters = _size(network)
 
