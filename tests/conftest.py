@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -114,6 +115,63 @@ def _labelled_clips(**options: object) -> list[SkeletonSequence]:
     ]
 
 
+def _write_model(folder: Path, *, conditional: bool, classes: tuple[str, ...]) -> Path:
+    """Untrained weights, shaken so that they do something, as a packaged model."""
+    import torch
+
+    from skelaug.checkpoint import Checkpoint, save_checkpoint
+    from skelaug.image.codec import ImageCodec
+    from skelaug.image.normalizer import fit_normalizer
+    from skelaug.image.sketch import sketch
+    from skelaug.models import build
+    from skelaug.seeds import generator
+
+    layout = get_layout("kinect_20")
+    codec = ImageCodec(layout, frames=8, scale=1.5)
+    pixels = np.random.default_rng(0).normal(0, 0.2, (10, *codec.shape)).astype(np.float32)
+    facts = {
+        "codec": json.loads(codec.to_json()),
+        "normalizer": fit_normalizer(pixels, range(10)).to_json(),
+        "diffusion": {
+            "schedule": "cosine",
+            "steps": 100,
+            "parameterization": "v",
+            "learned_variance": False,
+        },
+        "conditional": conditional,
+        "durations": {name: [0.5 + i, 0.8 + i] for i, name in enumerate(classes)},
+        "persons": {name: [10] for name in classes},
+        "fps": 30.0,
+        "split": {"rule": "subject=1,2", "hash": "0" * 64},
+    }
+    size = {"rows": codec.shape[1], "frames": codec.frames}
+    networks = {
+        "diffusion": (
+            "frame-transformer",
+            {
+                **size,
+                "num_classes": len(classes) if conditional else 0,
+                "width": 32,
+                "depth": 1,
+                "heads": 2,
+            },
+        ),
+        "guide": ("st-trans", {**size, "num_classes": len(classes), "variant": "xxs"}),
+    }
+    for what, (kind, arguments) in networks.items():
+        network = build(kind, arguments, generator=generator(1))
+        with torch.no_grad():
+            for number, parameter in enumerate(network.parameters()):
+                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator(2, number)))
+        meta = {"what": what, **facts}
+        checkpoint = Checkpoint(kind, arguments, network.state_dict(), layout, classes, meta)
+        save_checkpoint(folder / f"{what}.safetensors", checkpoint)
+    sketched = {"sketch": torch.from_numpy(sketch(pixels, codec))}
+    checkpoint = Checkpoint("sketch", {}, sketched, layout, classes, {"what": "sketch"})
+    save_checkpoint(folder / "sketch.safetensors", checkpoint)
+    return folder
+
+
 @pytest.fixture
 def make_sequence() -> MakeSequence:
     """``make_sequence(label, name=, frames=, layout=, persons=, fps=, subject=, seed=, missing=)``.
@@ -139,6 +197,24 @@ def labelled_clips() -> Callable[..., list[SkeletonSequence]]:
 def data_file(tmp_path: Path) -> Path:
     """A sequence file of the 24 labelled clips in ``kinect_20``."""
     return _write(tmp_path / "data.h5", _labelled_clips())
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> Callable[..., Path]:
+    """``make_model(name="model", conditional=True, classes=...)``: a folder with random weights.
+
+    A diffusion model of 8 frames and 100 steps with 3 classes, a guide and a sketch.
+    """
+
+    def make(
+        name: str = "model",
+        *,
+        conditional: bool = True,
+        classes: tuple[str, ...] = ("kick forward", "walk", "wave"),
+    ) -> Path:
+        return _write_model(tmp_path / name, conditional=conditional, classes=classes)
+
+    return make
 
 
 @pytest.fixture(scope="session")

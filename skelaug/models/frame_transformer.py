@@ -1,11 +1,12 @@
-"""A diffusion transformer over time: one token is the whole pose, of one frame or one frequency.
+"""A diffusion transformer over time: one token is the whole pose, of a frequency or of a frame.
 
 The blocks are those of DiT (Peebles and Xie 2023, fig. 3, adaLN-zero). A pose image has few frames
 and many numbers per frame, so tokens are whole columns instead of square patches: 24 tokens of 60
-numbers. By default the columns are first turned into cosine frequencies over time: an orthonormal
-map, so the noise stays white, while motion gathers in the slow tokens and a fast one is almost all
-noise. A gain per frequency, joint and step, learned from the conditioning, is the linear part of
-the denoiser (Wiener's filter); the blocks only add what is not linear. That takes the jitter out.
+numbers. The first half of the blocks works on cosine frequencies over time: an orthonormal map, so
+the noise stays white, while motion gathers in the slow tokens and a fast one is almost all noise.
+The second half works on frames again, where a bone has its length. A gain per frequency, joint and
+step, learned from the conditioning, is the linear part of the denoiser (Wiener's filter); the
+blocks only add what is not linear. Without frequencies and gains samples jitter.
 Letters: n samples, c channels, r rows, f frames, d width.
 """
 
@@ -72,8 +73,8 @@ class FrameTransformer(nn.Module):
     """Denoiser for skeleton images, the one for CPUs.
 
     Against DiT: all blocks' modulations come from one linear map, because they depend on the
-    conditioning alone (DiT has one per block; same function, fewer calls); frequencies and gains
-    (see the head of this file).
+    conditioning alone (DiT has one per block; same function, fewer calls); frequencies and gains,
+    see the head of this file.
 
     Args:
         rows: Rows R of the image (joints of all persons).
@@ -85,7 +86,7 @@ class FrameTransformer(nn.Module):
         depth: Number of blocks.
         heads: Attention heads; must divide `width`.
         mlp_ratio: Hidden size of the MLP as a multiple of `width`.
-        frequency_tokens: Tokens are frequencies, with gains; else frames, without.
+        frequencies: Work on frequencies first, and with gains; else on frames only, without.
 
     Raises:
         ValueError: `heads` does not divide `width`.
@@ -105,7 +106,7 @@ class FrameTransformer(nn.Module):
         depth: int = 6,
         heads: int = 6,
         mlp_ratio: float = 4.0,
-        frequency_tokens: bool = True,
+        frequencies: bool = True,
     ) -> None:
         super().__init__()
         self.rows, self.frames = rows, frames
@@ -119,9 +120,9 @@ class FrameTransformer(nn.Module):
         )
         self.modulation = nn.Linear(width, (Block.MODULATIONS * depth + 2) * width)
         self.write = nn.Linear(width, self.out_channels * rows)
-        self.gain = nn.Linear(width, frames * _CHANNELS * rows) if frequency_tokens else None
-        basis = cosine_basis(frames) if frequency_tokens else torch.eye(frames)
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.gain = nn.Linear(width, frames * _CHANNELS * rows) if frequencies else None
+        self.frequency = nn.Parameter(self.position.detach().clone()) if frequencies else None
+        self.register_buffer("basis", cosine_basis(frames).float(), persistent=False)
         for linear in (self.modulation, self.write, self.gain):
             if linear is not None:
                 nn.init.zeros_(linear.weight)
@@ -148,13 +149,20 @@ class FrameTransformer(nn.Module):
         offsets[1::3] = 1.0  # scales are 1 + s; the order is shift, scale, gate, ..., shift, scale
         modulations = (vectors + offsets.to(vectors.dtype)).unbind(1)
 
-        columns = _transformed(x, self.basis).flatten(1, 2).transpose(1, 2)
-        tokens = self.read(columns) + self.position
+        columns = x.to(self.basis.dtype).flatten(1, 2)
+        spectrum = _transformed(columns, self.basis).mT
+        if self.frequency is None:
+            tokens = self.read(columns.mT) + self.position
+        else:
+            tokens = self.read(spectrum) + self.frequency
         for i, block in enumerate(self.blocks):
+            if self.frequency is not None and i == depth // 2:
+                tokens = _transformed(tokens.mT, self.basis.mT).mT + self.position
             tokens = block(tokens, modulations[6 * i : 6 * i + 6])
-        out = self.write(_modulate(tokens, modulations[-2], modulations[-1])).to(columns.dtype)
+        out = self.write(_modulate(tokens, modulations[-2], modulations[-1])).to(columns.dtype).mT
         if self.gain is not None:
-            gains = self.gain(condition).view(columns.shape).to(columns.dtype)
-            out = torch.cat([out[..., : c * r] + gains * columns, out[..., c * r :]], dim=-1)
-        image = out.transpose(1, 2).reshape(n, self.out_channels, r, f)
-        return _transformed(image, self.basis.mT).to(x.dtype)
+            gains = self.gain(condition).view(spectrum.shape).to(columns.dtype)
+            linear = _transformed((gains * spectrum).mT, self.basis.mT)
+            out = torch.cat([out[:, : c * r] + linear, out[:, c * r :]], dim=1)
+        image: Tensor = out.reshape(n, self.out_channels, r, f)
+        return image.to(x.dtype)

@@ -30,7 +30,7 @@ def test_default_size() -> None:
     block = 3 * d * d + 3 * d + d * d + d + 2 * (4 * d * d) + 4 * d + d
     edges = (60 * d + d) + 24 * d + (d * 60 + 60)
     conditioning = 2 * (d * d + d) + 28 * d + (d + 1) * (6 * depth + 2) * d
-    gains = (d + 1) * 24 * 60
+    gains = (d + 1) * 24 * 60 + 24 * d
     counted = sum(p.numel() for p in network.parameters())
     assert counted == depth * block + edges + conditioning + gains
     assert round(counted / 1e6, 2) == 4.46
@@ -68,7 +68,7 @@ def test_a_block_is_figure_3_of_dit() -> None:
 
 
 def test_without_conditioning_signal_a_frame_network_is_its_two_linear_maps() -> None:
-    network = FrameTransformer(**SMALL, frequency_tokens=False).eval()
+    network = FrameTransformer(**SMALL, frequencies=False).eval()
     torch.nn.init.normal_(network.write.weight, generator=generator(0, 5))
     x, step, labels = _batch()
     columns = torch.stack([x[..., f].reshape(3, 60) for f in range(24)], dim=1)
