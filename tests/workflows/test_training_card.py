@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from skelaug.checkpoint import Checkpoint
+from skelaug.skeleton.layouts import get_layout
+from skelaug.workflows.training_card import card
+
+
+def checkpoint(**changes: object) -> Checkpoint:
+    meta = {
+        "what": "diffusion",
+        "parameters": 4_100_000,
+        "data": {"name": "mine.h5", "sha256": "ab" * 32},
+        "clips": {"kick [high]": 12, "jump": 0},
+        "subjects": [1, 3],
+        "split": {"rule": "subject=1,3", "hash": "cd" * 32},
+        "steps": 6000,
+        "step": 5900,
+        "batch": 64,
+        "seed": 7,
+        "version": "0.1.0",
+        "licence": "CC BY 4.0",
+        **changes,
+    }
+    classes = ("kick [high]", "jump")
+    return Checkpoint("unet", {}, {}, get_layout("kinect_20"), classes, meta)
+
+
+def test_the_card_says_what_was_trained_on_what_and_how_to_do_it_again():
+    text = card(checkpoint())
+    for part in (
+        *("# A diffusion model of 1 actions", "4,100,000 weights", "kinect_20", "mine.h5"),
+        *("ab" * 32, "12 clips", "'subject=1,3'", "subjects 1, 3", "6,000 steps of 64, seed 7"),
+        *("weights of step 5,900", "CC BY 4.0", "| kick [high] | 12 |", "| jump | 0 |"),
+        "skelaug train diffusion mine.h5 --out RUN --config config.yaml",
+    ):
+        assert part in text
+
+
+def test_what_is_not_known_is_said():
+    text = card(checkpoint(licence="", subjects=[], split={"rule": "", "hash": ""}))
+    assert "licence of the data: not stated" in text
+    assert "subjects unknown" in text
+    assert "rule 'all'" in text
