@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,7 +125,11 @@ class ShardRecord(BaseModel, frozen=True):
 
 
 def die_with_parent() -> None:
-    """Let this worker process end when the one that started it is gone, even if it was killed."""
+    """Let this worker end with the process that started it, even if that one is killed.
+
+    An interrupt from the keyboard is left to the other process: this one finishes its shard.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_after_parent, daemon=True).start()
 
 

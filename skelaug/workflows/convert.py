@@ -178,7 +178,7 @@ def run(
         wait()
         if rank == 0:
             _finish(job, folder, records, report)
-    return report
+    return report.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
 
 
 def _finish(

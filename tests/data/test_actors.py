@@ -109,4 +109,6 @@ def test_where_all_are_phantoms_the_one_seen_longest_stays() -> None:
 def test_joints_that_were_not_measured_do_not_disturb() -> None:
     gaps = body("a", range(60), swing=0.2)
     gaps.positions[::2, 3] = np.nan
+    gaps.positions[:, 2] = np.nan  # never measured
+    gaps.positions[:, 1, 0] += 0.3 * np.sin(np.arange(60))
     assert chosen([gaps, body("b", range(60), x=1)], 1) == ["a"]

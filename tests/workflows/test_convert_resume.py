@@ -173,8 +173,7 @@ def wait_for(condition: object, seconds: float = 60.0) -> None:
 
 
 def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(word) for word in found.stdout.split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.slow
@@ -206,6 +205,26 @@ def test_kill_9_from_outside_leaves_no_worker_and_can_be_resumed(tmp_path: Path)
     whole = ConvertConfig(sources=(source,), out=tmp_path / "whole" / "out.h5")
     run(whole)
     assert out.read_bytes() == whole.out.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+def test_an_interrupt_ends_with_one_line_and_can_be_resumed(tmp_path: Path) -> None:
+    source, out = make_utd(tmp_path / "utd", 2000, frames=80), tmp_path / "out.h5"
+    command = [sys.executable, "-m", "skelaug", "convert", str(source), str(out)]
+    command += ["--workers", "2", "--quiet"]
+    process = subprocess.Popen(
+        command, env=environment(), stderr=subprocess.PIPE, start_new_session=True
+    )
+    shards = ShardFolder(out, count=8, plan={})
+    wait_for(lambda: len(shards.missing()) <= 7)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130
+    assert len(said.strip().splitlines()) == 1
+    assert not out.exists()
+    subprocess.run([*command, "--resume"], env=environment(), check=True)
+    assert out.exists()
 
 
 @pytest.mark.slow
