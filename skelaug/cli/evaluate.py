@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, Force, Quiet, Seed
+from skelaug.cli.options import AsJson, Force, Quiet, SetValues
 
 if TYPE_CHECKING:
     from skelaug.workflows.evaluation_report import Estimate, EvaluationReport, Score
@@ -62,14 +62,19 @@ def evaluate(
         typer.Option("--save-network", metavar="FILE", help="Keep the recognizers for --network."),
     ] = None,
     frames: Annotated[
-        int, typer.Option("--frames", min=4, help="Frames that every clip is resampled to.")
-    ] = 24,
+        int | None,
+        typer.Option(
+            "--frames", min=4, help="Frames that every clip is resampled to.  [default: 24]"
+        ),
+    ] = None,
     draws: Annotated[
-        int, typer.Option("--draws", min=2, help="Matched draws behind each interval.")
-    ] = 20,
+        int | None,
+        typer.Option("--draws", min=2, help="Matched draws behind each interval.  [default: 20]"),
+    ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Most clips to use of each part.")
-    ] = 10_000,
+        int | None,
+        typer.Option("--limit", min=1, help="Most clips to use of each part.  [default: 10000]"),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the scores as JSON."),
@@ -78,7 +83,14 @@ def evaluate(
         Path | None,
         typer.Option("--picture", metavar="PNG", help="Draw the confusion matrices."),
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Root of every random number.  [default: 0]"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")
+    ] = None,
+    set_values: SetValues = None,
     force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -104,6 +116,8 @@ def evaluate(
 
     settings = load(
         workflow.EvaluateConfig,
+        file=config,
+        overrides=set_values or (),
         flags={
             "real": real,
             "synthetic": synthetic,

@@ -26,6 +26,7 @@ from skelaug.workflows.evaluation_data import (
     choose_split,
     prepared,
 )
+from skelaug.workflows.evaluation_network import RecognizerTraining
 from skelaug.workflows.evaluation_panel import Panel, load_panel, save_panel, train_panel
 from skelaug.workflows.evaluation_report import (
     ClipCounts,
@@ -56,6 +57,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         save_network: Where to keep the recognizers.
         frames: Frames of the grid that all clips are resampled to.
         draws: Matched draws behind every interval.
+        steps: Updates of each recognizer; more if they would not make ten epochs.
         seed: Decides recognizers and draws.
         limit: Most clips per side.
         out: JSON report to write.
@@ -69,6 +71,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     save_network: Path | None = None
     frames: int = Field(default=24, ge=4)
     draws: int = Field(default=DRAWS, ge=2)
+    steps: PositiveInt = RecognizerTraining.steps
     seed: NonNegativeInt = 0
     limit: PositiveInt = 10_000
     out: Path | None = None
@@ -181,6 +184,7 @@ class _Job:
                 train,
                 layout=self.layout,
                 num_classes=len(self.data.classes),
+                training=RecognizerTraining(steps=self.config.steps),
                 seed=self.config.seed,
                 progress=progress,
             )
