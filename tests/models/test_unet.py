@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from skelaug.models.unet import AttentionBlock, ResidualBlock, UNet
+from skelaug.models.unet import AttentionBlock, Level, ResidualBlock, UNet, Upsample, group_norm
 from skelaug.seeds import generator
 
 SMALL = {"width": 16, "multipliers": (1, 2, 2), "blocks": 1, "heads": 2}
@@ -136,6 +136,43 @@ def test_a_residual_block_is_its_definition() -> None:
     wanted = h + F.conv2d(pooled(x), block.skip.weight, block.skip.bias)
     # gcd(32, 4) = 4 groups come in, gcd(32, 6) = 2 go out
     torch.testing.assert_close(block(x, e), wanted)
+
+
+def test_an_attention_block_adds_attention_over_all_pixels() -> None:
+    block = AttentionBlock(4, heads=2).double()
+    torch.nn.init.normal_(block.attention.out.weight, generator=generator(0, 4))
+    x = torch.randn(2, 4, 3, 5, dtype=torch.float64, generator=generator(0, 5))
+    pixels = block.norm(x).reshape(2, 4, 15).transpose(1, 2)
+    wanted = x + block.attention(pixels).transpose(1, 2).reshape(2, 4, 3, 5)
+    torch.testing.assert_close(block(x), wanted)
+
+
+def test_an_upsample_repeats_pixels_before_its_convolution() -> None:
+    upsample = Upsample(2)
+    x = torch.randn(1, 2, 3, 4, generator=generator(0, 6))
+    repeated = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    torch.testing.assert_close(upsample(x), upsample.convolution(repeated))
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(128, 32), (256, 32), (48, 16), (20, 4)])
+def test_norms_have_32_groups_where_they_can(channels: int, groups: int) -> None:
+    assert group_norm(channels).num_groups == groups
+
+
+def test_every_map_of_the_encoder_comes_back_once_in_reverse() -> None:
+    network = UNet(rows=8, frames=8, **SMALL).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=generator(0, parameter.numel()))
+    kept: list[torch.Tensor] = []
+    joined: list[torch.Tensor] = []
+    network.encoder.register_forward_hook(lambda m, i, o: kept.extend(o))
+    for module in network.decoder.modules():
+        if isinstance(module, Level):
+            module.register_forward_hook(lambda m, i, o: joined.append(i[0]))
+    network(torch.randn(1, 3, 8, 8, generator=generator(0, 7)), torch.ones(1))
+    assert len(kept) == len(joined)
+    for one, both in zip(reversed(kept), joined, strict=True):
+        assert torch.equal(both[:, -one.shape[1] :], one)
 
 
 def test_the_step_is_seen_after_training() -> None:
