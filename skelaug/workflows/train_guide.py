@@ -136,7 +136,9 @@ def run(
         what="guide",
         network=lambda images: _network(config, images),
         batches=lambda images, batch: _batches(config, images, schedule, batch=batch),
-        loss=GuideLoss(label_smoothing=config.label_smoothing, is_noisy=config.is_noisy),
+        loss=lambda images: GuideLoss(
+            label_smoothing=config.label_smoothing, is_noisy=config.is_noisy
+        ),
         meta={"diffusion": noise, "is_noisy": config.is_noisy},
         evaluate=lambda images: _judge(config, images, schedule),
         evaluate_every=config.evaluate_every,

@@ -76,7 +76,7 @@ class Plan:
         what: ``diffusion`` or ``guide``.
         network: From the images to a registry's key and the constructor's arguments.
         batches: From the images and the batch size to the tensors of an update.
-        loss: From a network and such tensors to scalars.
+        loss: From the images to what maps a network and such tensors to scalars.
         meta: What the checkpoint says beside the data's facts.
         evaluate: From the images to a judge of networks, or None.
         evaluate_every: Updates per judgement.
@@ -86,7 +86,7 @@ class Plan:
     what: str
     network: Callable[[TrainingImages], tuple[str, dict[str, Any]]]
     batches: Callable[[TrainingImages, int], Batches]
-    loss: Loss
+    loss: Callable[[TrainingImages], Loss]
     meta: Mapping[str, Any]
     evaluate: Callable[[TrainingImages], Judge | None] | None = None
     evaluate_every: int = 0
@@ -269,7 +269,7 @@ def _task(
     return Task(
         network=network,
         batches=plan.batches(images, config.optimisation.batch),
-        loss=plan.loss,
+        loss=plan.loss(images),
         export=export,
         evaluate=plan.evaluate(images) if plan.evaluate else None,
     )

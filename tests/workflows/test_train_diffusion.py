@@ -327,8 +327,9 @@ def test_a_network_that_knows_the_target_has_no_loss_and_sees_the_noisy_image(ki
         assert torch.equal(label, labels)
         return target_from(x0, noise, alpha_bar, kind=kind)
 
-    settings = DiffusionConfig(parameterization=kind, velocity_weight=1.0, min_snr_gamma=5.0)
-    terms = DiffusionLoss(settings, conditional=True)(oracle, x0, noise, steps, labels)
+    settings = DiffusionConfig(parameterization=kind, bone_weight=1.0, min_snr_gamma=5.0)
+    loss = DiffusionLoss(settings, conditional=True, bones=lambda images: images.diff(dim=2))
+    terms = loss(oracle, x0, noise, steps, labels)
     assert float(terms["loss"]) == pytest.approx(0, abs=1e-6)
 
 
@@ -343,15 +344,17 @@ def test_an_unconditional_network_never_sees_a_label():
     assert float(terms["loss"]) > 0
 
 
-def test_the_velocity_term_is_the_error_of_the_estimates_differences():
+def test_the_bone_term_is_the_error_of_the_estimates_bones_and_fades_with_the_signal():
     """Second derivation: with x0-prediction the estimate is the output itself."""
     x0, noise, steps, labels = problem()
     wrong = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
-    settings = DiffusionConfig(parameterization="x0", velocity_weight=0.7)
-    loss = DiffusionLoss(settings, conditional=True)
+    settings = DiffusionConfig(parameterization="x0", bone_weight=0.7)
+    loss = DiffusionLoss(settings, conditional=True, bones=lambda images: images.diff(dim=2))
     terms = loss(lambda x, step, label: x0 + wrong, x0, noise, steps, labels)
     error = wrong.numpy().astype(float)
-    expected = (error**2).mean() + 0.7 * ((error[..., 1:] - error[..., :-1]) ** 2).mean()
+    alpha_bar = cosine_schedule(1000).alpha_bars.numpy()[steps.numpy()]
+    bones = ((error[:, :, 1:] - error[:, :, :-1]) ** 2).mean(axis=(1, 2, 3))
+    expected = (error**2).mean() + 0.7 * (alpha_bar * bones).mean()
     assert float(terms["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
