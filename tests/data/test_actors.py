@@ -90,8 +90,9 @@ def test_a_new_body_continues_the_nearest_of_those_that_vanished() -> None:
 
 
 def test_a_body_of_few_frames_is_a_phantom() -> None:
-    blink = body("blink", range(5, 5 + RULE.min_frames - 1), x=2, swing=5.0)
-    assert chosen([body("a", range(60)), blink], 2) == ["a"]
+    for frames, names in ((RULE.min_frames - 1, ["a"]), (RULE.min_frames, ["blink", "a"])):
+        blink = body("blink", range(5, 5 + frames), x=2, swing=0.5)
+        assert chosen([body("a", range(60)), blink], 2) == names
 
 
 def test_furniture_is_a_phantom() -> None:
@@ -99,6 +100,12 @@ def test_furniture_is_a_phantom() -> None:
     actors, decisions = choose_actors([table, body("a", range(60))], RULE, persons=2, fps=30)
     assert [actor.title for actor in actors] == ["a"]
     assert "body table dropped: wider than tall in 100% of its frames" in decisions
+
+
+@pytest.mark.parametrize(("width", "is_phantom"), [(0.79, False), (0.81, True)])
+def test_furniture_begins_at_four_fifths_of_the_height(width: float, is_phantom: bool) -> None:
+    other = body("b", range(60), x=2, width=width, height=1.0)
+    assert ("b" not in chosen([other, body("a", range(60))], 2)) == is_phantom
 
 
 def test_where_all_are_phantoms_the_one_seen_longest_stays() -> None:

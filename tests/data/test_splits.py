@@ -55,6 +55,12 @@ def test_ntu_protocols_have_the_published_counts(
 
 
 def test_twenty_and_fifty_three_performers_train() -> None:
+    text = "1-2 4-5 8-9 13-19 25 27-28 31 34-35 38 45-47 49-50 52-59 70 74 78 80-86 89 91-95 97-98"
+    listed = set()
+    for part in f"{text} 100 103".split():
+        first, _, last = part.partition("-")
+        listed |= set(range(int(first), int(last or first) + 1))
+    assert listed == NTU_TRAINING_PERFORMERS
     assert len(NTU_TRAINING_PERFORMERS) == 53
     assert sum(performer <= 40 for performer in NTU_TRAINING_PERFORMERS) == 20
 
