@@ -14,12 +14,12 @@ mkdir -p "$run"
 
 # the odd subjects of UTD-MHAD; bd, bk and dg of HDM05 (its test part is mm and tr)
 split="subject=1,3,5,7,101,102,103"
-licence="weights CC BY-SA 3.0: UTD-MHAD (public domain; Chen, Jafari, Kehtarnavaz, ICIP 2015) and HDM05 (CC BY-SA 3.0)"
+licence="CC BY-SA 3.0 (made from UTD-MHAD, public domain, and HDM05, CC BY-SA 3.0)"
 
 [ -f "$run/data.h5" ] ||
     "$skelaug" convert "$utd" "$hdm05" "$run/data.h5" --layout kinect_20 --resume
 "$skelaug" train diffusion "$run/data.h5" --out "$run/diffusion" --split "$split" --resume \
-    --set optimisation.steps=8000 --set licence="$licence" "$@"
+    --set licence="$licence" "$@"
 "$skelaug" train guide "$run/data.h5" --out "$run/guide" --split "$split" --resume \
     --set licence="$licence"
 "$skelaug" synth --like "$run/data.h5" --n 2000 --model "$run/diffusion" -o "$run/synthetic.h5" --force
