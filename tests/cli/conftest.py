@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 import yaml
 
+from skelaug import zoo
 from skelaug.cli.app import run
 from skelaug.data.store import SequenceFile
 from skelaug.image.codec import ImageCodec, fitted_codec
@@ -133,13 +134,22 @@ def sandbox(
     labelled_clips: Callable[..., list],
     make_sequence: Callable,
     write_file: Callable,
+    make_model: Callable,
 ) -> Path:
-    """The current folder of a test: data.h5, kicks.h5, images.h5, poses.yaml, recordings."""
+    """The current folder of a test: data.h5, synthetic.h5, kicks.h5, images.h5 and raw files.
+
+    A tiny model with random weights stands in for the packaged one.
+    """
     full = _everything / "files"
     if not full.exists():
         full.mkdir()
         clips = labelled_clips()
         write_file(full / "data.h5", clips)
+        drawn = [
+            clip.replaced(name=f"synthetic {clip.name}", source=Source.SYNTHETIC, seed=7)
+            for clip in labelled_clips(missing=0.01)
+        ]
+        write_file(full / "synthetic.h5", drawn)
         kicks = [
             make_sequence(
                 "kick forward", name=f"synthetic {k}", seed=k, source=Source.SYNTHETIC, frames=20
@@ -161,6 +171,7 @@ def sandbox(
     folder = tmp_path / "sandbox"
     shutil.copytree(full, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(zoo, "_HERE", make_model("zoo/kinect20").parent)
     return folder
 
 
