@@ -31,7 +31,7 @@ def examples_of(command: str) -> list[str]:
 
 
 def marked(command: str, *values: str) -> object:
-    marks = [pytest.mark.slow] if command in TAKES_LONG else []
+    marks = [pytest.mark.slow, pytest.mark.timeout(1800)] if command in TAKES_LONG else []
     return pytest.param(command, *values, marks=marks)
 
 
