@@ -27,12 +27,12 @@ _ROWS = {
     "diversity": "diversity, overall",
     "action_diversity": "diversity, per action",
     "bone_length_variation": "bone-length variation",
-    "velocity_mm": "velocity",
-    "acceleration_mm": "acceleration",
-    "velocity_m_s": "velocity, own fps",
-    "acceleration_m_s2": "acceleration, own fps",
-    "nearest_median_mm": "nearest training clip, median",
-    "nearest_p05_mm": "nearest training clip, 5th percentile",
+    "velocity_mm": "velocity, mm/frame",
+    "acceleration_mm": "acceleration, mm/frame²",
+    "velocity_m_s": "velocity, m/s",
+    "acceleration_m_s2": "acceleration, m/s²",
+    "nearest_median_mm": "nearest, median, mm",
+    "nearest_p05_mm": "nearest, 5th pct., mm",
 }
 
 
@@ -146,9 +146,7 @@ def _show(report: EvaluationReport) -> None:
         f"{clips.train} real training clips ({report.draws} draws of {clips.per_draw})"
     )
     rows = [_row(name, getattr(report, field)) for field, name in _ROWS.items()]
-    render.table(
-        ["", "synthetic", "real (floor)", "real held-out", "synthetic / real", "unit"], rows
-    )
+    render.table(["", "synthetic", "real (floor)", "held-out", "synth/real"], rows)
     render.facts(
         {
             "split": report.split or "all real clips are training clips",
@@ -165,11 +163,11 @@ def _show(report: EvaluationReport) -> None:
 
 def _row(name: str, score: Score) -> list[object]:
     columns = [_text(score.synthetic), _text(score.real), _text(score.held_out)]
-    return [name, *columns, "" if score.ratio is None else f"{score.ratio:.2f}", score.unit]
+    return [name, *columns, "" if score.ratio is None else f"{score.ratio:.2f}"]
 
 
 def _text(estimate: Estimate | None) -> str:
-    return "" if estimate is None else f"{estimate.mean:.4g} ± {estimate.half_width:.1g}"
+    return "" if estimate is None else f"{estimate.mean:.3g} ± {estimate.half_width:.1g}"
 
 
 def _percent(fraction: float | None) -> str:

@@ -16,7 +16,6 @@ from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file, require_new, sha256, write_text
 from skelaug.metrics.protocol import DRAWS
-from skelaug.plots.confusion import draw_confusion
 from skelaug.progress import Progress, silent
 from skelaug.workflows.evaluation_clips import PreparedClips
 from skelaug.workflows.evaluation_data import (
@@ -279,6 +278,8 @@ def _write(
         document = {"schema": 1, "command": "eval", **json.loads(report.model_dump_json())}
         write_text(config.out, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
     if config.picture is not None:
+        from skelaug.plots.confusion import draw_confusion  # matplotlib loads here
+
         shown = [classes.index(row.label) for row in report.classes]
         matrices = confusions(result, len(classes))
         draw_confusion(

@@ -164,6 +164,7 @@ def test_missing_files_are_named(data_file, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.data
+@pytest.mark.timeout(1200)
 def test_utd_mhad_training_and_test_subjects(shared_data, tmp_path):
     real, held_out = tmp_path / "utd.h5", tmp_path / "held_out.h5"
     archive = shared_data / "utd_mhad_skeleton.tar.xz"
