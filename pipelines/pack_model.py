@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sampling", type=json.loads, default={}, help="recipe, over the run's")
     options = parser.parse_args()
     scores = json.loads((options.run / "scores.json").read_text())
     parts: dict[str, Checkpoint] = {
@@ -62,6 +63,7 @@ def main() -> None:
         meta = {**part.meta, "licence": licence}
         if role == "diffusion":
             meta["scores"] = kept
+            meta["sampling"] = {**meta["sampling"], **options.sampling}
         save_checkpoint(options.out / f"{role}.safetensors", replace(part, meta=meta), half=True)
     write_text(options.out / "card.md", _card(options.out.name, parts, scores))
 

@@ -141,7 +141,10 @@ def run(
         StorageError: The disk is full or the folder cannot be written.
     """
     started = time.monotonic()
-    require_new(config.out, force=force)
+    # killed between joining the shards and removing them: the output is there, and made again
+    is_half_joined = resume and ShardFolder(config.out, count=0, plan={}).folder.exists()
+    inputs = [config.like] if config.like else []
+    require_new(config.out, force=force or is_half_joined, inputs=inputs)
     with training_place(device) as place:
         job = _Job(config, place)
         folder = ShardFolder(config.out, count=job.shards, plan=job.plan())

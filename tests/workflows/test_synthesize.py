@@ -24,8 +24,8 @@ from skelaug.workflows.synthesize import SynthesizeConfig, run
 MakeModel = Callable[..., Path]
 
 
-def _config(model: Path, out: Path, **settings: object) -> SynthesizeConfig:
-    values = {"model": str(model), "out": out, "labels": ("kick",), "n": 5, "steps": 2}
+def _config(folder: Path, out: Path, **settings: object) -> SynthesizeConfig:
+    values = {"model": str(folder), "out": out, "labels": ("kick",), "n": 5, "steps": 2}
     return SynthesizeConfig.model_validate({**values, **settings})
 
 
