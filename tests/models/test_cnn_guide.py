@@ -45,3 +45,11 @@ def test_squeeze_and_excitation_weighs_channels_by_their_means() -> None:
 def test_impossible_strides_are_named() -> None:
     with pytest.raises(ValueError, match="stem_stride: expected 1 or 2, got 4"):
         CNNGuide(rows=24, frames=24, num_classes=3, stem_stride=4)
+
+
+@pytest.mark.parametrize(("factor", "channels"), [(0.25, 8), (0.3, 16), (0.5, 16), (1.1, 32)])
+def test_scaled_channels_are_multiples_of_8_and_lose_a_tenth_at_most(
+    factor: float, channels: int
+) -> None:
+    guide = CNNGuide(rows=24, frames=24, num_classes=3, width_factor=factor)
+    assert guide.layers[0][0].out_channels == channels  # of 32 * factor
