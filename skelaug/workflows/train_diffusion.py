@@ -15,7 +15,7 @@ from torch import Tensor
 from skelaug.checkpoint import Checkpoint, save_checkpoint
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
-from skelaug.diffusion.schedule import SCHEDULES
+from skelaug.diffusion.schedule import SCHEDULES, Schedule
 from skelaug.image.bones import BoneLengths
 from skelaug.image.sketch import LARGEST, sketch
 from skelaug.learner import Batches
@@ -264,7 +264,8 @@ class DiffusionLoss:
             labels: Class of each sample, N; the number of classes = dropped.
         """
         kind, config = self.config.parameterization, self.config
-        alpha_bar = self.schedule.alpha_bars[steps.cpu()]
+        schedule = self._schedule_on(steps.device)
+        alpha_bar = schedule.alpha_bars[steps]
         x = noised(x0, noise, alpha_bar)
         output = network(x, steps.float(), labels if self.conditional else None)
         prediction = split_output(output)[0] if config.learned_variance else output
@@ -280,7 +281,7 @@ class DiffusionLoss:
                 x0,
                 noise,
                 step=steps,
-                schedule=self.schedule,
+                schedule=schedule,
                 kind=kind,
                 vb_weight=config.vb_weight,
             )
@@ -293,3 +294,11 @@ class DiffusionLoss:
             terms["bones"] = error.mean()
             loss = loss + config.bone_weight * alpha_bar.to(error) * error
         return {"loss": loss.mean(), **terms}
+
+    def _schedule_on(self, device: torch.device) -> Schedule:
+        """The levels where the samples are, so that looking one up waits for no device."""
+        if self.schedule.alpha_bars.device != device:
+            tables = ("betas", "alpha_bars", "original")
+            moved = {name: getattr(self.schedule, name).to(device) for name in tables}
+            self.schedule = Schedule(**moved)
+        return self.schedule
