@@ -34,6 +34,7 @@ __all__ = [
     "did_you_mean",
 ]
 
+_NEAR = 0.6
 _MOST = 60  # choices that a message lists
 
 
@@ -94,9 +95,17 @@ class InterruptedRunError(SkelaugError):
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """A half sentence with the nearest of the choices, or with the choices when none is near."""
     known = sorted(choices)
-    near = difflib.get_close_matches(name.lower(), [c.lower() for c in known], n=3, cutoff=0.5)
-    named = [c for c in known if c.lower() in near]
+    nearness = {choice: _nearness(name.lower(), choice.lower()) for choice in known}
+    near = sorted(known, key=lambda choice: -nearness[choice])[:3]
+    named = [choice for choice in near if nearness[choice] >= _NEAR]
     if named:
         return "did you mean " + " or ".join(repr(c) for c in named) + "?"
     more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
     return "known are " + ", ".join(known[:_MOST]) + more
+
+
+def _nearness(name: str, choice: str) -> float:
+    """How alike a name is to a choice or to one of the choice's words, 0 to 1."""
+    return max(
+        difflib.SequenceMatcher(None, name, part).ratio() for part in (choice, *choice.split())
+    )

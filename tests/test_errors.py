@@ -37,6 +37,7 @@ def test_an_error_survives_the_way_between_processes(name):
         ("step", ["steps", "width"], "did you mean 'steps'?"),
         ("KICK", ["Kick", "walk"], "did you mean 'Kick'?"),
         ("kinect20", ["kinect_20", "coco_17"], "did you mean 'kinect_20'?"),
+        ("kik", ["knock", "kick forward"], "did you mean 'kick forward'?"),
         ("ab", ["abc", "abd"], "did you mean 'abc' or 'abd'?"),
         ("zzz", ["walk", "kick"], "known are kick, walk"),
         ("zzz", [f"a{n}" for n in range(100, 163)], "a159 and 3 more"),
