@@ -240,16 +240,19 @@ def training_clips(path: Path, *, split: str = "") -> TrainingClips:
         UsageError: The split is not understood.
     """
     require_file(path)
-    is_images = h5py.is_hdf5(path) and _format(path) == IMAGES_FORMAT
-    file = ImageFile(path) if is_images else SequenceFile(path)
+    file = ImageFile(path) if _format(path) == IMAGES_FORMAT else SequenceFile(path)
     if not file.names:
         raise DataError(f"{path}: expected clips to train on, got none; convert some first")
     return TrainingClips(file, sha256(path), split_clips(file, split))
 
 
 def _format(path: Path) -> str:
-    with h5py.File(path, "r") as file:
-        return str(file.attrs.get("format"))
+    """What the file says it is; nothing where HDF5 cannot open it."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("format"))
+    except OSError:
+        return ""
 
 
 def training_images(
