@@ -183,6 +183,7 @@ def levels(
     *,
     spacing: Spacing = "uniform",
     noisiest: float = 1e-4,
+    quietest: float = 1.0,
     rho: float = 7.0,
 ) -> Tensor:
     """Noise levels for a sampler: S + 1 values of alpha_bar, rising to 1, float64.
@@ -194,6 +195,8 @@ def levels(
             ``karras`` as in Karras et al. 2022, eq. 5, with ``sigma = sqrt((1 - a) / a)``.
         noisiest: Lowest alpha_bar of the last two spacings, if the schedule goes below it: the
             cosine schedule ends in 2.4e-9, and steps spent on that much noise are wasted.
+        quietest: Highest alpha_bar before 1: the last estimate of x0 is made from this much noise,
+            which leaves out what a briefly trained network does worst.
         rho: Exponent of ``karras``; larger puts more levels at low noise.
 
     Raises:
@@ -201,9 +204,10 @@ def levels(
     """
     if spacing not in SPACINGS:
         raise ValueError(f"spacing: expected one of {SPACINGS}, got {spacing!r}")
-    inner = schedule.alpha_bars[spaced_steps(len(schedule), steps)].flip(0)
+    noisy_enough = schedule.alpha_bars[schedule.alpha_bars <= quietest]
+    inner = noisy_enough[spaced_steps(len(noisy_enough), steps)].flip(0)
     if spacing != "uniform":
-        first, last = schedule.alpha_bars[-1].clamp(min=noisiest), schedule.alpha_bars[0]
+        first, last = schedule.alpha_bars[-1].clamp(min=noisiest), noisy_enough[0]
         share = torch.linspace(0, 1, steps, dtype=torch.float64)
         if spacing == "logsnr":
             inner = torch.lerp(first.logit(), last.logit(), share).sigmoid()

@@ -56,6 +56,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         sampler: ``ddpm``, ``ddim``, ``dpm++`` or ``dpm++sde``.
         steps: Denoiser evaluations per sample.
         spacing: Of the noise levels: ``uniform``, ``logsnr`` or ``karras``.
+        quietest: Highest alpha_bar from which the last estimate is made; below 1 it is smoother.
         eta: Noise put back by ``ddim``; 0 is deterministic, 1 is ancestral.
         guidance_scale: Weight of the guide; 0 leaves it out.
         guidance_interval: Least and largest alpha_bar at which the guide acts.
@@ -64,9 +65,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         label_weight: Of classifier-free guidance; 1 switches it off.
     """
 
-    sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] = "ddim"
-    steps: PositiveInt = 20
-    spacing: Literal["uniform", "logsnr", "karras"] = "uniform"
+    sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] = "dpm++sde"
+    steps: PositiveInt = 12
+    spacing: Literal["uniform", "logsnr", "karras"] = "karras"
+    quietest: float = Field(default=0.99, gt=0.0, le=1.0)
     eta: float = Field(default=1.0, ge=0.0, le=1.0)
     guidance_scale: NonNegativeFloat = 0.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
@@ -242,7 +244,7 @@ def _levels(schedule: Schedule, recipe: Recipe) -> Tensor:
         raise UsageError(
             f"--steps {recipe.steps}: expected 1 to {len(schedule)}, the steps of the model"
         )
-    return levels(schedule, recipe.steps, spacing=recipe.spacing)
+    return levels(schedule, recipe.steps, spacing=recipe.spacing, quietest=recipe.quietest)
 
 
 def _groups(addresses: Sequence[Address]) -> list[list[int]]:

@@ -48,6 +48,7 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
         sampler: ``ddpm``, ``ddim``, ``dpm++`` or ``dpm++sde``.
         steps: Denoiser evaluations per clip.
         spacing: Of the noise levels: ``uniform``, ``logsnr`` or ``karras``.
+        quietest: Highest alpha_bar from which the last estimate is made.
         eta: Noise put back by ``ddim``.
         guidance_scale: Weight of the guide; 0 leaves it out.
         guidance_interval: Least and largest alpha_bar at which the guide acts.
@@ -69,6 +70,7 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
     sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] | None = None
     steps: PositiveInt | None = None
     spacing: Literal["uniform", "logsnr", "karras"] | None = None
+    quietest: float | None = Field(default=None, gt=0.0, le=1.0)
     eta: float | None = Field(default=None, ge=0.0, le=1.0)
     guidance_scale: NonNegativeFloat | None = None
     guidance_interval: tuple[float, float] | None = None
@@ -298,12 +300,12 @@ def _guide_of(config: SynthesizeConfig, model: Path) -> Path | None:
 def _recipe(config: SynthesizeConfig, diffusion: Path) -> Recipe:
     """Flags over what the model recommends over the defaults of `Recipe`."""
     recommended = dict(load_checkpoint(diffusion, expect="diffusion").meta.get("sampling", {}))
-    if config.sampler is not None and config.sampler != recommended.get("sampler"):
+    if config.sampler not in (None, recommended.get("sampler")):
         # what was found best for one sampler says nothing about another
-        spacing = "uniform" if config.sampler in ("ddpm", "ddim") else "logsnr"
         for name in ("steps", "eta"):
             recommended.pop(name, None)
-        recommended["spacing"] = spacing
+        ancestral = {"spacing": "uniform", "quietest": 1.0, "steps": 50}
+        recommended |= ancestral if config.sampler in ("ddpm", "ddim") else {}
     given = {name: getattr(config, name) for name in Recipe.model_fields}
     return Recipe(**{**recommended, **{k: v for k, v in given.items() if v is not None}})
 

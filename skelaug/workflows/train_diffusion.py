@@ -55,7 +55,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "model": {"name": "unet", "dropout": 0.1, "arguments": {"width": 128}},
         "diffusion": {"parameterization": "eps", "learned_variance": True},
         "conditional": False,
-        "sampling": {"sampler": "ddpm", "steps": 1000, "guidance_scale": 1.0},
+        "sampling": {
+            "sampler": "ddpm",
+            "steps": 1000,
+            "spacing": "uniform",
+            "quietest": 1.0,
+            "guidance_scale": 1.0,
+        },
         "codec": {"rows": 24, "frames": 24},
         "optimisation": {
             "steps": 500_000,

@@ -1,0 +1,62 @@
+"""What comes with the program: small, licensed, and its kicks are kicks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelaug.checkpoint import load_checkpoint
+from skelaug.data.labels import match_label
+from skelaug.data.store import SequenceFile
+from skelaug.skeleton.geometry import bone_lengths
+from skelaug.workflows.synthesize import SynthesizeConfig, run
+from skelaug.zoo import find_model, weights_in
+
+MODEL = "kinect20"
+
+
+@pytest.fixture(scope="module")
+def kicks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("kicks") / "kicks.h5"
+    run(SynthesizeConfig(labels=("kick",), n=64, out=out))
+    return out
+
+
+def test_all_parts_are_there_and_small() -> None:
+    files = weights_in(find_model(MODEL))
+    assert set(files) == {"diffusion", "guide", "evaluator", "sketch"}
+    assert sum(path.stat().st_size for path in files.values()) <= 12e6
+
+
+def test_it_knows_38_actions_and_one_kick() -> None:
+    checkpoint = load_checkpoint(weights_in(find_model(MODEL))["diffusion"])
+    assert len(checkpoint.classes) == 38
+    assert match_label("kick", checkpoint.classes) == "kick forward"
+    assert checkpoint.layout.name == "kinect_20"
+
+
+def test_licence_attribution_and_scores_are_in_the_card() -> None:
+    card = (find_model(MODEL) / "card.md").read_text()
+    for words in ("UTD-MHAD", "HDM05", "CC BY-SA 3.0", "train_packaged.sh", "fid", "accuracy"):
+        assert words in card
+
+
+def test_a_kick_lifts_a_foot_and_comes_from_a_body(kicks: Path) -> None:
+    with SequenceFile(kicks) as file:
+        ankles = [file.layout.index(name) for name in ("left_ankle", "right_ankle")]
+        shin = [file.layout.joints[c] for c, _ in file.layout.bones].index("left_ankle")
+        heights = [clip.positions[:, 0, ankles, 1] for clip in file]
+        shins = [bone_lengths(clip.positions, clip.layout)[..., shin].mean() for clip in file]
+    assert np.median([np.ptp(height, axis=0).max() for height in heights]) > 0.35
+    assert 0.3 < np.median(shins) < 0.55
+
+
+def test_the_same_seed_gives_the_same_kick_however_many_are_drawn(
+    kicks: Path, tmp_path: Path
+) -> None:
+    run(SynthesizeConfig(labels=("kick",), n=3, out=tmp_path / "few.h5"))
+    with SequenceFile(kicks) as many, SequenceFile(tmp_path / "few.h5") as few:
+        for i in range(3):
+            np.testing.assert_array_equal(few[i].positions, many[i].positions)
