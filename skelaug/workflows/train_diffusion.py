@@ -60,6 +60,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "steps": 1000,
             "spacing": "uniform",
             "quietest": 1.0,
+            "label_weight": 1.0,
             "guidance_scale": 1.0,
         },
         "codec": {"rows": 24, "frames": 24},
