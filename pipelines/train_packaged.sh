@@ -19,7 +19,8 @@ licence="CC BY-SA 3.0 (made from UTD-MHAD, public domain, and HDM05, CC BY-SA 3.
 [ -f "$run/data.h5" ] ||
     "$skelaug" convert "$utd" "$hdm05" "$run/data.h5" --layout kinect_20 --resume
 "$skelaug" train diffusion "$run/data.h5" --out "$run/diffusion" --split "$split" --resume \
-    --set licence="$licence" "$@"
+    --set licence="$licence" \
+    --set optimisation.max_epochs=null "$@"
 "$skelaug" train guide "$run/data.h5" --out "$run/guide" --split "$split" --resume \
     --set licence="$licence"
 "$skelaug" synth --like "$run/data.h5" --n 2000 --model "$run/diffusion" -o "$run/synthetic.h5" --force

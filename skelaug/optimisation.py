@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
@@ -22,6 +23,8 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         steps: Updates in all.
+        max_epochs: Passes over the training clips after which it ends even if steps are left, so
+            that few clips are not learnt by heart; None sets no such end.
         batch: Samples per update, over all processes.
         micro_batch: Samples per backward pass in each process; fewer need less memory and give the
             same gradient (batch norm and dropout aside). None takes the whole share at once.
@@ -36,6 +39,7 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
     """
 
     steps: PositiveInt = 6000
+    max_epochs: PositiveFloat | None = None
     batch: PositiveInt = 64
     micro_batch: PositiveInt | None = None
     lr: PositiveFloat = 1e-3
@@ -46,6 +50,13 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
     clip: PositiveFloat | None = None
     ema_decay: float = Field(default=0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+    def for_clips(self, count: int) -> Optimisation:
+        """The same with the steps that `max_epochs` passes over `count` clips leave of them."""
+        if self.max_epochs is None:
+            return self
+        most = max(1, math.ceil(self.max_epochs * count / self.batch))
+        return self.model_copy(update={"steps": min(self.steps, most)})
 
     def lr_at(self, step: int) -> float:
         """The learning rate of update `step` (from 0)."""

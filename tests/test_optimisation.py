@@ -74,3 +74,14 @@ def test_a_seeded_block_draws_by_its_address_and_leaves_the_global_stream_alone(
         torch.testing.assert_close(nn.Linear(4, 4).weight.detach(), first, rtol=0, atol=0)
     with seeded(4, Stream.INITIAL_WEIGHTS):
         assert not torch.equal(nn.Linear(4, 4).weight, first)
+
+
+@pytest.mark.parametrize(
+    ("clips", "steps"), [(100, 94), (431, 405), (10_000, 500), (1, 1)], ids=str
+)
+def test_epochs_bound_the_steps_of_small_sets(clips: int, steps: int) -> None:
+    """120 passes over 100 clips in batches of 128: 12,000 / 128 = 93.75 updates."""
+    bounded = Optimisation(steps=500, batch=128, max_epochs=120).for_clips(clips)
+    assert bounded.steps == steps
+    assert bounded.for_clips(clips) == bounded
+    assert Optimisation(steps=500).for_clips(clips).steps == 500

@@ -43,6 +43,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "augment": {"size": 0.05},
         "optimisation": {
             "steps": 3500,
+            "max_epochs": 600,
             "batch": 128,
             "lr": 1e-3,
             "warmup": 200,

@@ -167,6 +167,8 @@ def conduct(
         StorageError: The run directory cannot be written.
     """
     clips = training_clips(config.data, split=config.split)
+    optimisation = config.optimisation.for_clips(len(clips.rows))
+    config = config.model_copy(update={"optimisation": optimisation})
     directory = RunDirectory(config.out)
     directory.check(config, clips.inputs, resume=resume, force=force)
     if config.optimisation.batch < place.world:
