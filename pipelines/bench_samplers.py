@@ -11,19 +11,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-RECIPES = [
-    ["--sampler", "ddpm", "--steps", "1000"],
-    ["--sampler", "ddpm", "--steps", "50"],
-    ["--sampler", "ddpm", "--steps", "20"],
-    ["--sampler", "ddpm", "--steps", "10"],
-    ["--sampler", "ddim", "--set", "eta=0", "--steps", "50"],
-    ["--sampler", "ddim", "--set", "eta=0", "--steps", "20"],
-    ["--sampler", "dpm++sde", "--steps", "20"],
-    ["--sampler", "dpm++sde", "--steps", "10"],
-    ["--sampler", "dpm++", "--steps", "20"],
-    ["--sampler", "dpm++", "--steps", "10"],
-]
-COLUMNS = ("fid", "accuracy", "bone_length_variation", "acceleration_mm", "nearest_median_mm")
+PLAIN = ["--set", "label_weight=1", "--guidance-scale", "0"]
+GUIDED = ["--set", "guidance_interval=[0.3,0.95]", "--guidance-scale"]
+RECIPES = {
+    "recommended": [],
+    "ancestral, 1000 steps": ["--sampler", "ddpm", "--steps", "1000", *PLAIN],
+    "ancestral, 50": ["--sampler", "ddpm", "--steps", "50", *PLAIN],
+    "ancestral, 12": ["--sampler", "ddpm", "--steps", "12", *PLAIN],
+    "DDIM eta 0, 50": ["--sampler", "ddim", "--set", "eta=0", "--steps", "50", *PLAIN],
+    "DDIM eta 0, 12": ["--sampler", "ddim", "--set", "eta=0", "--steps", "12", *PLAIN],
+    "SDE-DPM-Solver++, 12": PLAIN,
+    "DPM-Solver++, 12": ["--sampler", "dpm++", "--steps", "12", *PLAIN],
+    "SDE-DPM-Solver++, 12, guide x 1": ["--set", "label_weight=1", *GUIDED, "1"],
+    "SDE-DPM-Solver++, 12, guide x 10": ["--set", "label_weight=1", *GUIDED, "10"],
+    "label dropped, 12": ["--set", "label_weight=0", "--guidance-scale", "0"],
+    "label dropped, 12, guide x 1": ["--set", "label_weight=0", *GUIDED, "1"],
+    "label dropped, 12, guide x 10": ["--set", "label_weight=0", *GUIDED, "10"],
+}
+COLUMNS = ("fid", "accuracy", "action_diversity", "bone_length_variation", "acceleration_mm")
+COLUMNS += ("nearest_median_mm",)
 
 
 def _skelaug(*arguments: str) -> dict:
@@ -38,17 +44,16 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="kinect20")
     parser.add_argument("--network", default="kinect20")
-    parser.add_argument("--n", default="620")
+    parser.add_argument("--n", default="310")
     parser.add_argument("--out", type=Path, default=Path("runs/samplers"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     print("| recipe | clips/s |", " | ".join(COLUMNS), "|\n|" + "---|" * (2 + len(COLUMNS)))
-    for recipe in RECIPES:
-        name = " ".join(word for word in recipe if not word.startswith("--"))
-        out = options.out / f"{name.replace(' ', '_')}.h5"
+    for name, recipe in RECIPES.items():
+        out = options.out / "synthetic.h5"
         data, model = str(options.data), ["--model", options.model]
         arguments = ["--like", data, "--n", options.n, *model, "-o", str(out), "--force"]
-        drawn = _skelaug("synth", *arguments, "--guidance-scale", "0", *recipe)
+        drawn = _skelaug("synth", *arguments, *recipe)
         scores = _skelaug("eval", data, str(out), "--network", options.network)
         rate = drawn["clips"] / drawn["seconds"]
         cells = [f"{scores[key]['synthetic']['mean']:.3f}" for key in COLUMNS]
