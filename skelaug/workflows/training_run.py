@@ -167,8 +167,7 @@ def conduct(
         StorageError: The run directory cannot be written.
     """
     clips = training_clips(config.data, split=config.split)
-    optimisation = config.optimisation.for_clips(len(clips.rows))
-    config = config.model_copy(update={"optimisation": optimisation})
+    config = _bounded(config, len(clips.rows))
     directory = RunDirectory(config.out)
     directory.check(config, clips.inputs, resume=resume, force=force)
     if config.optimisation.batch < place.world:
@@ -227,6 +226,11 @@ def conduct(
         seconds=outcome.seconds,
         steps_per_second=done / outcome.seconds if done else 0.0,
     )
+
+
+def _bounded(config: TrainingConfig, clips: int) -> TrainingConfig:
+    """The configuration with the steps that its `max_epochs` leave."""
+    return config.model_copy(update={"optimisation": config.optimisation.for_clips(clips)})
 
 
 def _blank(plan: Plan, config: TrainingConfig, images: TrainingImages) -> Checkpoint:
@@ -296,7 +300,7 @@ def _rehearse(
         steps=config.optimisation.steps,
         dry_run=True,
         steps_per_second=1 / seconds,
-        estimated_seconds=round(config.optimisation.steps * seconds, 1),
+        estimated_seconds=round(config.optimisation.steps * seconds, 3),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -254,9 +255,10 @@ def test_copies_are_counted(tmp_path: Path) -> None:
 
 def test_the_record_inside_has_no_clock_and_no_folders(tmp_path: Path) -> None:
     outs = []
+    source = make_utd(tmp_path / "utd")  # .mat files hold the second in which they were made
     for place in ("one", "two"):
-        source = make_utd(tmp_path / place / "utd")
-        convert(source, out=tmp_path / place / "out.h5", workers=1)
+        shutil.copytree(source, tmp_path / place / "utd")
+        convert(tmp_path / place / "utd", out=tmp_path / place / "out.h5", workers=1)
         outs.append((tmp_path / place / "out.h5").read_bytes())
     assert outs[0] == outs[1]
     with SequenceFile(tmp_path / "one" / "out.h5") as file:

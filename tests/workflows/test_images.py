@@ -143,7 +143,7 @@ def test_mistakes_of_the_user_are_one_line(data_file, tmp_path):
         (
             ImagesConfig(data=data_file, out=tmp_path / "i.h5", layout="ntu25"),
             NotFoundError,
-            "did you mean 'ntu_24' or 'ntu_25'",
+            "did you mean 'ntu_25' or 'ntu_24'",
         ),
     ]:
         with pytest.raises(error, match=says):
