@@ -216,14 +216,14 @@ def _display() -> rich_progress.Progress:
 @contextlib.contextmanager
 def _lines(description: str, *, total: int, done: int = 0) -> Iterator[Advance]:
     start = spoken = time.monotonic()
-    counted, latest = 0, ""
+    counted, spoken_of, latest = 0, 0, ""
     note(f"{description}: {done} of {total}")
 
     def advance(count: int = 1, /, *, note: str = "") -> None:
-        nonlocal counted, spoken, latest
+        nonlocal counted, spoken, spoken_of, latest
         counted, latest, now = counted + count, note or latest, time.monotonic()
         if now - spoken >= _SECONDS_BETWEEN_LINES:
-            spoken = now
+            spoken, spoken_of = now, counted
             speak(now)
 
     def speak(now: float) -> None:
@@ -233,7 +233,8 @@ def _lines(description: str, *, total: int, done: int = 0) -> Iterator[Advance]:
         note(f"{description}: " + ", ".join([*parts, *([latest] if latest else [])]))
 
     yield advance
-    speak(time.monotonic())
+    if spoken_of != counted or not counted:
+        speak(time.monotonic())
 
 
 def _rate(count: int, seconds: float) -> str:

@@ -97,6 +97,7 @@ def test_progress_elsewhere_is_a_line_at_the_start_now_and_then_and_at_the_end(c
     assert re.search(r"40 of 100, 2.5/s, 0:24 left", lines[1])
     assert re.search(r"100 of 100, .*took", lines[-1])
     assert 3 <= len(lines) <= 6
+    assert len(set(lines)) == len(lines)
 
 
 def test_quiet_and_other_ranks_show_no_progress(capsys, monkeypatch):
