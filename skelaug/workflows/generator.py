@@ -7,8 +7,10 @@ same bit for bit alone, among a thousand, on one process or on eight, and after 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -90,6 +92,7 @@ class ImageGenerator:
     Attributes:
         checkpoint: Of the denoiser.
         codec: From its images back to clips.
+        workers: Groups that are computed at the same time, each by one thread.
 
     Raises:
         UsageError: The guide does not fit the model, or a label could not take effect.
@@ -119,6 +122,7 @@ class ImageGenerator:
                 f"{diffusion}: an unconditional model needs a guide to follow a label; "
                 f"give one with --guide RUN, or --guidance-scale 0 to draw without labels"
             )
+        self.workers = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._dtype = autocast_dtype("auto", self.device)
         steps = int(self.settings["steps"])
         self.schedule: Schedule = SCHEDULES[self.settings["schedule"]](steps)
@@ -135,7 +139,8 @@ class ImageGenerator:
             labels: Class of each, an index into the checkpoint's classes.
         """
         images = np.empty((len(addresses), *self.codec.shape), dtype=np.float32)
-        for places in _groups(addresses):
+
+        def fill(places: list[int]) -> None:
             filled: dict[int, int] = {addresses[i].sample % GROUP: i for i in places}
             spare = next(iter(filled.values()))
             order = [filled.get(place, spare) for place in range(GROUP)]
@@ -144,6 +149,9 @@ class ImageGenerator:
             )
             for i in places:
                 images[i] = group[addresses[i].sample % GROUP]
+
+        with _one_thread_each(self.workers), ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(fill, _groups(addresses)))
         return images
 
     def _draw_group(self, addresses: Sequence[Address], labels: Tensor) -> NDArray[np.float32]:
@@ -225,6 +233,18 @@ class _Guide:
 
 def _log_likelihood(network: Callable[[Tensor], Tensor], labels: Tensor) -> LogLikelihood:
     return label_log_likelihood(network, labels)
+
+
+@contextlib.contextmanager
+def _one_thread_each(workers: int) -> Iterator[None]:
+    """Groups are small: side by side on a thread each they are faster than on all threads."""
+    if workers > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if workers > 1:
+            torch.set_num_threads(workers)
 
 
 def _ready(checkpoint: Checkpoint, device: torch.device) -> nn.Module:

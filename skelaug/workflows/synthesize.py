@@ -224,8 +224,9 @@ class _Job:
         indices = self.indices(shard)
         labels = [self.labels[i] for i in indices]
         pixels = np.empty((len(indices), *self.images.codec.shape), dtype=np.float32)
-        for start in range(0, len(indices), GROUP):
-            piece = slice(start, start + GROUP)
+        step = GROUP * self.images.workers
+        for start in range(0, len(indices), step):
+            piece = slice(start, start + step)
             addresses = [Address(i) for i in indices[piece]]
             pixels[piece] = self.images.draw(addresses, labels[piece])
             advance(len(addresses))
