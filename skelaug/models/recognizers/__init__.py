@@ -1,0 +1,15 @@
+"""Recognizers, one file per paper; each is sized from a layout's tree.
+
+All are called ``network(x)`` with x: N C T V M (samples, channels, frames, joints, persons) and
+return logits N K; ``network.features(x)`` is what their last layer sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+__all__ = ["RECOGNIZERS"]
+
+RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {}
