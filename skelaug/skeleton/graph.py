@@ -1,4 +1,4 @@
-"""Graphs of skeleton trees: hops, normalised adjacency, and the subsets that each network sums over.
+"""Graphs of skeleton trees: hops, normalised adjacency, and the subsets that networks sum over.
 
 All functions take the parents of a tree (-1 marks the root) and return float64; a network casts
 once. Rows are the joints that receive and columns those that send: features y = A x. The direction
@@ -101,7 +101,7 @@ def directed_subsets(parents: Sequence[int]) -> Matrix:
 
 
 def spatial_configuration(parents: Sequence[int]) -> Matrix:
-    """ST-GCN's partition of the neighbours by their distance to the centre (Yan et al. 2018, eq. 8).
+    """ST-GCN's partition of the neighbours by their distance to the centre (Yan et al. 2018, eq 8).
 
     Returns:
         3 V V: senders as far from the `center` as the receiver (on a tree: itself), nearer,
@@ -111,7 +111,7 @@ def spatial_configuration(parents: Sequence[int]) -> Matrix:
     depth = hops(parents)[center(parents)]
     receiver, sender = depth[:, None], depth[None, :]
     return np.stack(
-        [whole * (sender == receiver), whole * (sender < receiver)] + [whole * (sender > receiver)]
+        [whole * (sender == receiver), whole * (sender < receiver), whole * (sender > receiver)]
     )
 
 
