@@ -75,7 +75,7 @@ def rerooted(parents: Sequence[int], root: int) -> tuple[int, ...]:
 def column_normalized(matrix: Matrix) -> Matrix:
     """A D^-1, D the sums of columns: what a joint sends adds up to one. Empty columns stay zero."""
     sums = matrix.sum(axis=-2, keepdims=True)
-    return np.divide(matrix, sums, out=np.zeros_like(matrix), where=sums > 0)
+    return np.asarray(np.divide(matrix, sums, out=np.zeros_like(matrix), where=sums > 0))
 
 
 def symmetric_normalized(matrix: Matrix) -> Matrix:

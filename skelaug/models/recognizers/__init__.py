@@ -10,6 +10,10 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from skelaug.models.recognizers.ctr_gcn import CTRGCN
+
 __all__ = ["RECOGNIZERS"]
 
-RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {}
+RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {
+    "ctr-gcn": CTRGCN,
+}
