@@ -136,6 +136,7 @@ def test_every_stream_has_a_weight() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter calls its own old names
 def test_the_exported_graph_agrees_at_other_sizes(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
