@@ -18,12 +18,20 @@ from numpy.typing import NDArray
 
 from skelaug.errors import DataError, UsageError, did_you_mean
 from skelaug.shapes import check_shape
+from skelaug.skeleton.fitting import (
+    Fit,
+    crop_resized,
+    looped,
+    resampled,
+    scaled_picks,
+    zero_padded,
+)
 from skelaug.skeleton.geometry import fill_missing, heading_angle, rotate_about_y
 from skelaug.skeleton.graph import center
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import SkeletonSequence
 
-__all__ = ["PROFILES", "Preparation", "Profile", "body_turn", "get_profile", "resized", "spine_of"]
+__all__ = ["PROFILES", "Profile", "body_turn", "get_profile", "spine_of"]
 
 _SHOULDERS = (
     ("left_shoulder", "right_shoulder"),
@@ -31,12 +39,9 @@ _SHOULDERS = (
     ("lclavicle", "rclavicle"),  # hdm05_31: a joint is the end of its bone
     ("UpperArm_L", "UpperArm_R"),  # bandai_21: a joint is the start of its bone
 )
-_FLAT = 1e-6  # metres: below it an axis of a clip is constant, and two joints coincide
-_SHORTEST_CROP = 64
-_TEST_SHARE = 0.95
+_NONE = 1e-6  # metres: joints that are nearer to one another coincide
 
 _Move = Callable[[NDArray[np.float64], SkeletonLayout], NDArray[np.float64]]
-_Fit = Callable[[NDArray[np.float32], int, float, np.random.Generator | None], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Profile:
     crop: float
     copies: bool
     _moved: _Move
-    _fitted: _Fit
+    _fitted: Fit
 
     def place(self, sequence: SkeletonSequence, persons: int = 1) -> NDArray[np.float32]:
         """The clip's positions without gaps, moved and turned as the profile says.
@@ -104,56 +109,7 @@ class Profile:
             raise ValueError(
                 f"positions: expected at least one frame, got {len(positions)} in, {wanted} out"
             )
-        return self._fitted(np.asarray(positions), wanted, self.crop, generator)
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What a recognizer's checkpoint says about its input.
-
-    Attributes:
-        profile: Key in `PROFILES`.
-        frames: Frames T of the network's input.
-        persons: Persons M of the network's input.
-    """
-
-    profile: str
-    frames: int
-    persons: int = 1
-
-    def place(self, sequence: SkeletonSequence) -> NDArray[np.float32]:
-        """`Profile.place` with the number of persons, T M V C."""
-        return get_profile(self.profile).place(sequence, self.persons)
-
-    def fit(
-        self, positions: NDArray[np.float32], generator: np.random.Generator | None = None
-    ) -> NDArray[np.float32]:
-        """`Profile.fit` with the number of frames, frames M V C."""
-        return get_profile(self.profile).fit(positions, self.frames, generator)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values for a checkpoint's header."""
-        return {"profile": self.profile, "frames": self.frames, "persons": self.persons}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Preparation:
-        """The preparation that `to_json` wrote.
-
-        Raises:
-            DataError: A key is missing, the profile is unknown, or a number is not positive.
-        """
-        try:
-            found = cls(str(record["profile"]), int(record["frames"]), int(record["persons"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"preparation: expected profile, frames and persons, got {error!r}"
-            ) from error
-        if found.profile not in PROFILES or min(found.frames, found.persons) < 1:
-            raise DataError(
-                f"preparation: expected a profile of {', '.join(PROFILES)} with at least one frame "
-                f"and person, got {found.to_json()}"
-            )
-        return found
+        return self._fitted(np.asarray(positions), wanted, generator, crop=self.crop)
 
 
 def get_profile(name: str) -> Profile:
@@ -210,25 +166,12 @@ def body_turn(pose: NDArray[Any], layout: SkeletonLayout) -> NDArray[np.float64]
     across = joints[right] - joints[left]
     along = joints[spine_of(layout)] - joints[layout.root]
     width = np.linalg.norm(across)
-    x = across / max(width, _FLAT)
+    x = across / max(width, _NONE)
     up = along - (along @ x) * x
-    if width < _FLAT or np.linalg.norm(up) < _FLAT:
+    if width < _NONE or np.linalg.norm(up) < _NONE:
         return np.eye(3)
     z = up / np.linalg.norm(up)
     return np.stack([x, np.cross(z, x), z])
-
-
-def resized(positions: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """The clip stretched or shrunk to `frames` frames, linear between the middles of frames.
-
-    The middle of output frame i lies at input frame (i + 1/2) T / frames - 1/2, held at the ends:
-    what image libraries call align_corners = False. A clip of that length comes back unchanged.
-
-    Args:
-        positions: T M V C.
-        frames: Length of the result.
-    """
-    return _at(positions, *_middles(len(positions), frames))
 
 
 def _shoulders(layout: SkeletonLayout) -> tuple[int, int]:
@@ -282,115 +225,15 @@ def _facing(positions: NDArray[np.float64], layout: SkeletonLayout) -> NDArray[n
     return rotate_about_y(moved, angle) if angle else moved
 
 
-def _crop_resized(
-    positions: NDArray[np.float32],
-    frames: int,
-    crop: float,
-    generator: np.random.Generator | None,
-) -> NDArray[np.float32]:
-    t = len(positions)
-    if generator is None:
-        skipped = int((1 - _TEST_SHARE) * t / 2)
-        return resized(positions[skipped : t - skipped], frames)
-    kept = min(max(int(t * generator.uniform(crop, 1)), _SHORTEST_CROP), t)
-    start = int(generator.integers(0, t - kept + 1))
-    return resized(positions[start : start + kept], frames)
-
-
-def _looped(
-    positions: NDArray[np.float32],
-    frames: int,
-    crop: float,
-    generator: np.random.Generator | None,
-) -> NDArray[np.float32]:
-    del crop, generator
-    return np.asarray(positions[np.arange(frames) % len(positions)], dtype=np.float32)
-
-
-def _zero_padded(
-    positions: NDArray[np.float32],
-    frames: int,
-    crop: float,
-    generator: np.random.Generator | None,
-) -> NDArray[np.float32]:
-    del crop, generator
-    padded = np.zeros((frames, *positions.shape[1:]), dtype=np.float32)
-    padded[: len(positions)] = positions[:frames]
-    return padded
-
-
-def _scaled_and_picked(
-    positions: NDArray[np.float32],
-    frames: int,
-    crop: float,
-    generator: np.random.Generator | None,
-) -> NDArray[np.float32]:
-    del crop
-    t, m, v, c = positions.shape
-    present = np.array([bool(positions[:, person].any()) for person in range(m)])
-    rows = np.ascontiguousarray(positions[:, present].reshape(-1, c).T)  # long rows reduce fast
-    if not rows.size:
-        return np.zeros((frames, m, v, c), dtype=np.float32)
-    low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
-    if generator is None:
-        picked = np.linspace(0, t - 1, frames).astype(np.intp)
-    else:
-        picked = np.sort(generator.integers(0, t, frames))
-    size = high - low
-    share = (positions[picked] - low) / np.where(size > _FLAT, size, np.inf)
-    scaled = 2 * share - (size > _FLAT)
-    return np.where(present[:, None, None], scaled, 0).astype(np.float32)
-
-
-def _cropped_and_resampled(
-    positions: NDArray[np.float32],
-    frames: int,
-    crop: float,
-    generator: np.random.Generator | None,
-) -> NDArray[np.float32]:
-    last = len(positions) - 1
-    if generator is None:
-        return _at(positions, *_neighbours(np.linspace(0, last, frames), last))
-    span = last * generator.uniform(crop, 1)
-    start = generator.uniform(0, last - span)
-    return _at(positions, *_neighbours(np.linspace(start, start + span, frames), last))
-
-
-_Picks = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
-
-
-def _neighbours(times: NDArray[np.float64], last: int) -> _Picks:
-    """The frames before and after each time, and how far the time is between them."""
-    before = np.clip(times, 0, last).astype(np.intp)
-    weight = np.clip(times - before, 0, 1)
-    return before, np.minimum(before + 1, last), weight[:, None, None, None]
-
-
-@functools.lru_cache(maxsize=1024)
-def _middles(t: int, frames: int) -> _Picks:
-    times = (np.arange(frames) + 0.5) * (t / frames) - 0.5
-    return _neighbours(np.clip(times, 0, t - 1), t - 1)
-
-
-def _at(
-    positions: NDArray[np.float32],
-    before: NDArray[np.intp],
-    after: NDArray[np.intp],
-    weight: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    start = positions[before].astype(np.float64)
-    return np.asarray(start + weight * (positions[after] - start), dtype=np.float32)
-
-
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
-            Profile("agcn", 300, 1.0, False, _centred_and_turned, _looped),
-            Profile("ctr", 64, 0.5, True, _centred_first, _crop_resized),
-            Profile("efficient", 288, 1.0, False, _as_it_is, _zero_padded),
-            Profile("ucla", 52, 1.0, False, _centred_first, _scaled_and_picked),
-            Profile("heading", 32, 0.7, False, _facing, _cropped_and_resampled),
+            Profile("agcn", 300, 1.0, False, _centred_and_turned, looped),
+            Profile("ctr", 64, 0.5, True, _centred_first, crop_resized),
+            Profile("efficient", 288, 1.0, False, _as_it_is, zero_padded),
+            Profile("ucla", 52, 1.0, False, _centred_first, scaled_picks),
+            Profile("heading", 32, 0.7, False, _facing, resampled),
         )
     }
 )
