@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from skelaug.models.recognizers.ctr_gcn import CTRGCN
+from skelaug.models.recognizers.fg_stformer import FGSTFormer
 
 __all__ = ["RECOGNIZERS"]
 
 RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {
     "ctr-gcn": CTRGCN,
+    "fg-stformer": FGSTFormer,
 }
