@@ -133,6 +133,9 @@ def test_random_spans_of_a_clip_are_equally_spaced_and_of_the_right_size() -> No
     assert ends.max() <= 100
     assert (ends - starts).min() >= 70
     assert (ends - starts).mean() == pytest.approx(85, abs=2)  # deviation 8.7 / sqrt(400) = 0.43
+    # a start is uniform in what is left over, 15 on average
+    assert starts.mean() == pytest.approx(7.5, abs=2)
+    assert (starts - (100 - ends)).mean() == pytest.approx(0, abs=3)
 
 
 def test_a_crop_share_of_one_keeps_everything() -> None:

@@ -324,9 +324,11 @@ def test_clips_in_the_plane_are_prepared(name, make_sequence) -> None:
 # --- the profiles as a table
 
 
-def test_the_lengths_are_those_of_the_papers() -> None:
+def test_lengths_and_crops_are_those_of_the_papers() -> None:
     lengths = {name: profile.frames for name, profile in PROFILES.items()}
     assert lengths == {"agcn": 300, "ctr": 64, "efficient": 288, "ucla": 52, "heading": 32}
+    crops = {name: profile.crop for name, profile in PROFILES.items()}
+    assert crops == {"agcn": 1, "ctr": 0.5, "efficient": 1, "ucla": 1, "heading": 0.7}
     assert all(name == profile.name for name, profile in PROFILES.items())
 
 
