@@ -86,13 +86,7 @@ class Learner:
         self._module: nn.Module = self._network
         if place.world > 1:
             self._module = nn.parallel.DistributedDataParallel(self._network)
-        self._optimizer = torch.optim.AdamW(
-            self._parameters,
-            lr=optimisation.lr,
-            betas=optimisation.betas,
-            weight_decay=optimisation.weight_decay,
-            fused=True,
-        )
+        self._optimizer = _optimizer(self._parameters, optimisation)
         self._live = _floating(self._network)
         self._average = {
             key: tensor.clone() for key, tensor in self._live.items() if optimisation.ema_decay
@@ -297,6 +291,25 @@ class Learner:
             for key, value in state["sums"].items()
         }
         self._counts = state["counts"].to(device)
+
+
+def _optimizer(parameters: list[nn.Parameter], wanted: Optimisation) -> torch.optim.Optimizer:
+    if wanted.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=wanted.lr,
+            momentum=wanted.momentum,
+            nesterov=wanted.momentum > 0,
+            weight_decay=wanted.weight_decay,
+            fused=True,
+        )
+    return torch.optim.AdamW(
+        parameters,
+        lr=wanted.lr,
+        betas=wanted.betas,
+        weight_decay=wanted.weight_decay,
+        fused=True,
+    )
 
 
 def _floating(network: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -19,32 +19,45 @@ __all__ = ["Optimisation", "autocast_dtype", "batch_indices", "reseed", "seeded"
 
 
 class Optimisation(BaseModel, frozen=True, extra="forbid"):
-    """How the weights move: AdamW with warm-up and linear decay, and a moving average.
+    """How the weights move: optimizer, rate by update, and a moving average.
 
     Attributes:
         steps: Updates in all.
+        epochs: Passes over the training clips, in place of `steps`.
         max_epochs: Passes over the training clips after which it ends even if steps are left, so
             that few clips are not learnt by heart; None sets no such end.
         batch: Samples per update, over all processes.
         micro_batch: Samples per backward pass in each process; fewer need less memory and give the
             same gradient (batch norm and dropout aside). None takes the whole share at once.
+        optimizer: ``adamw`` (Loshchilov and Hutter 2019) or ``sgd`` with Nesterov momentum.
+        momentum: Of ``sgd``.
         lr: Learning rate after the warm-up.
         warmup: Updates over which the rate rises linearly.
-        decay_start: Fraction of the updates after which the rate falls linearly to 0; 1 = never.
-        weight_decay: Decoupled weight decay (Loshchilov and Hutter 2019).
-        betas: Decay rates of the two moments.
+        warmup_epochs: The same in passes over the training clips, in place of `warmup`.
+        decay: How the rate falls: ``linear`` to 0 from `decay_start` on, ``cosine`` to 0 after the
+            warm-up, or ``steps``, by a factor of ten at each of the `milestones`.
+        decay_start: Fraction of the updates after which ``linear`` begins; 1 = never.
+        milestones: Fractions of the updates.
+        weight_decay: Decoupled from the gradient in ``adamw``, part of it in ``sgd``.
+        betas: Decay rates of the two moments of ``adamw``.
         clip: Largest norm of the gradient; None leaves it alone.
         ema_decay: Decay of the moving average of the weights; 0 switches it off.
         precision: ``bf16`` autocast, ``fp32``, or ``auto``: bf16 where the device computes in it.
     """
 
     steps: PositiveInt = 6000
+    epochs: PositiveFloat | None = None
     max_epochs: PositiveFloat | None = None
     batch: PositiveInt = 64
     micro_batch: PositiveInt | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     lr: PositiveFloat = 1e-3
     warmup: NonNegativeInt = 0
+    warmup_epochs: NonNegativeFloat | None = None
+    decay: Literal["linear", "cosine", "steps"] = "linear"
     decay_start: float = Field(default=1.0, ge=0.0, le=1.0)
+    milestones: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     clip: PositiveFloat | None = None
@@ -52,18 +65,30 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def for_clips(self, count: int) -> Optimisation:
-        """The same with the steps that `max_epochs` passes over `count` clips leave of them."""
-        if self.max_epochs is None:
-            return self
-        most = max(1, math.ceil(self.max_epochs * count / self.batch))
-        return self.model_copy(update={"steps": min(self.steps, most)})
+        """The same with `steps` and `warmup` as its epochs over `count` clips leave them."""
+
+        def updates(epochs: float) -> int:
+            return max(1, math.ceil(epochs * count / self.batch))
+
+        steps = self.steps if self.epochs is None else updates(self.epochs)
+        if self.max_epochs is not None:
+            steps = min(steps, updates(self.max_epochs))
+        warmup = self.warmup if self.warmup_epochs is None else updates(self.warmup_epochs)
+        return self.model_copy(update={"steps": steps, "warmup": warmup})
 
     def lr_at(self, step: int) -> float:
         """The learning rate of update `step` (from 0)."""
         rising = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        start = self.decay_start * self.steps
-        falling = 1.0 if step < start else (self.steps - step) / max(self.steps - start, 1.0)
-        return self.lr * rising * falling
+        return self.lr * rising * self._falling(step)
+
+    def _falling(self, step: int) -> float:
+        if self.decay == "steps":
+            return float(0.1 ** sum(step >= share * self.steps for share in self.milestones))
+        start = self.warmup if self.decay == "cosine" else self.decay_start * self.steps
+        if step < start:
+            return 1.0
+        left = (self.steps - step) / max(self.steps - start, 1.0)
+        return (1 - math.cos(math.pi * left)) / 2 if self.decay == "cosine" else left
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -30,6 +30,7 @@ class Stream(enum.IntEnum):
     DROPOUT = 8
     DURATION = 9
     SKETCH = 10
+    MIXUP = 11
 
 
 def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:

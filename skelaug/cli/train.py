@@ -26,11 +26,14 @@ EXAMPLES = [
 _WORKFLOWS = {
     "diffusion": ("train_diffusion", "TrainDiffusionConfig"),
     "guide": ("train_guide", "TrainGuideConfig"),
+    "recognizer": ("train_recognizer", "TrainRecognizerConfig"),
 }
 
 
 def train(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="What to train: diffusion or guide.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="What to train: diffusion, guide or recognizer.")
+    ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA.h5", help="Sequences or images with labels.")
     ],
@@ -74,8 +77,8 @@ def train(
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.
 
-    JSON: what, run, clips, classes, subjects, parameters, steps, resumed_at, log, best, skipped,
-    seconds, steps_per_second, warnings, dry_run, estimated_seconds, config.
+    JSON: what, run, clips, classes, subjects, parameters, steps, resumed_at, log, best, start,
+    scores, skipped, seconds, steps_per_second, warnings, dry_run, estimated_seconds, config.
     """
     import importlib
 
@@ -127,6 +130,7 @@ def _show(report: TrainReport) -> None:
         return
     hidden = {"step", *report.best}
     facts |= {f"last {key}": value for key, value in report.log.items() if key not in hidden}
+    facts |= {f"test {key}": value for key, value in report.scores.items() if key != "classes"}
     facts |= {f"best {key}": value for key, value in report.best.items()}
     render.facts(facts, title=f"trained a {report.what} model: {report.run}")
 

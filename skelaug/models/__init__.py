@@ -2,7 +2,7 @@
 
 The registries are literal. Denoisers are called ``network(x, step, labels=None)``, guides
 ``guide(x)``, except the noisy one, which is ``guide(x, step)``; classifiers read motions,
-``classifier(motion, lengths=None)``.
+``classifier(motion, lengths=None)``, and recognizers ``recognizer(clips)``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from skelaug.models.frame_guide import FrameGuide
 from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
 from skelaug.models.noisy_unet_guide import NoisyUNetGuide
+from skelaug.models.recognizers import RECOGNIZERS
 from skelaug.models.st_trans import STTrans
 from skelaug.models.unet import UNet
 from skelaug.models.vit_guide import ViTGuide
 
-__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "build"]
+__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "RECOGNIZERS", "build"]
 
 Constructor = Callable[..., nn.Module]
 
@@ -55,7 +56,7 @@ def build(
     Raises:
         UsageError: The kind is unknown, or the arguments do not fit it.
     """
-    networks = {**DENOISERS, **GUIDES, **CLASSIFIERS}
+    networks = {**DENOISERS, **GUIDES, **CLASSIFIERS, **RECOGNIZERS}
     if kind not in networks:
         raise UsageError(f"network: no kind {kind!r}; {did_you_mean(kind, networks)}")
     with torch.random.fork_rng(devices=[], enabled=generator is not None):

@@ -11,7 +11,10 @@
     ├── log.jsonl           losses by step; no clock, so that equal runs are equal
     ├── timing.jsonl        seconds by step
     ├── card.md             a description for people
-    └── images.h5           skeleton images of the training clips; removed at the end
+    ├── scores.json         what a recognizer does on the test part
+    ├── confusion.png       the same as a picture
+    ├── images.h5           skeleton images of the training clips; removed at the end
+    └── motions.h5          prepared positions of the training clips; removed at the end
 """
 
 from __future__ import annotations
@@ -29,21 +32,25 @@ from skelaug.errors import NotFoundError, UsageError, did_you_mean
 from skelaug.files import write_text
 from skelaug.workflows.provenance import provenance_record
 
-__all__ = ["CARD", "IMAGES", "MODEL", "RunDirectory", "resolve"]
+__all__ = ["CARD", "CONFUSION", "IMAGES", "MODEL", "RunDirectory", "resolve"]
 
-CONFIG, RECORD, MODEL, CARD, IMAGES = (
+CONFIG, RECORD, MODEL, CARD, SCORES = (
     "config.yaml",
     "run.json",
     "model.safetensors",
     "card.md",
-    "images.h5",
+    "scores.json",
 )
+IMAGES, MOTIONS, CONFUSION = "images.h5", "motions.h5", "confusion.png"
 _FILES = (
     CONFIG,
     RECORD,
     MODEL,
     CARD,
+    SCORES,
     IMAGES,
+    MOTIONS,
+    CONFUSION,
     "sketch.safetensors",
     "state.pt",
     "log.jsonl",
@@ -72,7 +79,8 @@ def resolve(
 
     Args:
         model: The configuration's class.
-        presets: Values by preset; ``cpu`` is the default one.
+        presets: Values by preset; ``cpu`` is the default one. ``paper/ctr-gcn`` is used in place
+            of ``paper`` where another setting chooses that network.
         preset: Name of a preset.
         file: A YAML file.
         overrides: ``a.b=value`` strings.
@@ -96,8 +104,12 @@ def resolve(
         return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
 
     config, network = load(base), base.get("model", {})
-    if network.get("name") == config.model_dump()["model"]["name"]:
+    wanted = config.model_dump()["model"]["name"]
+    if network.get("name") == wanted:
         return config
+    own = presets.get(f"{preset or 'cpu'}/{wanted}")
+    if own is not None and not (resume and stored.exists()):
+        return load(own)
     # a preset's arguments belong to its own network
     return load({**base, "model": {k: v for k, v in network.items() if k != "arguments"}})
 
@@ -125,6 +137,7 @@ class RunDirectory:
         self.path = path
         self.model = path / MODEL
         self.images = path / IMAGES
+        self.motions = path / MOTIONS
 
     @property
     def is_finished(self) -> bool:
@@ -196,10 +209,18 @@ class RunDirectory:
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
 
-    def finish(self, card: str) -> None:
-        """Remove the images and write the card, the mark of a finished run."""
+    def finish(self, card: str, scores: Mapping[str, Any]) -> None:
+        """Remove what was prepared, write scores and card; the card marks a finished run."""
         self.images.unlink(missing_ok=True)
+        self.motions.unlink(missing_ok=True)
+        if scores:
+            write_text(self.path / SCORES, json.dumps(scores, indent=1) + "\n")
         write_text(self.path / CARD, card)
+
+    def scores(self) -> dict[str, Any]:
+        """What a finished run was found to be worth; empty where nothing was held out."""
+        path = self.path / SCORES
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _differences(old: Any, new: Any, *, key: str = "") -> list[tuple[str, Any, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,12 +20,18 @@ from skelaug.image.sketch import LARGEST, sketch
 from skelaug.learner import Batches
 from skelaug.models import DENOISERS
 from skelaug.optimisation import batch_indices
-from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator, numpy_generator
 from skelaug.workflows.generator import Recipe
-from skelaug.workflows.training_data import AugmentConfig, TrainingImages
-from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct, known
+from skelaug.workflows.run_directory import RunDirectory
+from skelaug.workflows.training_images import (
+    AugmentConfig,
+    ImageTrainingConfig,
+    TrainingImages,
+    image_material,
+    stand_in_images,
+)
+from skelaug.workflows.training_run import Plan, TrainReport, known, run_plan
 
 __all__ = [
     "PRESETS",
@@ -111,7 +116,7 @@ class DiffusionConfig(BaseModel, frozen=True, extra="forbid"):
     bone_weight: NonNegativeFloat = 0.0
 
 
-class TrainDiffusionConfig(TrainingConfig, frozen=True, extra="forbid"):
+class TrainDiffusionConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
     """How a diffusion model is trained.
 
     Attributes:
@@ -156,6 +161,8 @@ def run(
     """
     plan = Plan(
         what="diffusion",
+        prepare=partial(image_material, config),
+        stand_in=lambda clips, count: stand_in_images(clips, config.codec, count=count),
         network=lambda images: _network(config, images),
         batches=lambda images, batch: _batches(config, images, batch=batch),
         loss=lambda images: DiffusionLoss(
@@ -163,7 +170,7 @@ def run(
             conditional=config.conditional,
             bones=BoneLengths(images.codec, images.normalizer),
         ),
-        beside=_write_sketch,
+        conclude=_write_sketch,
         meta={
             "sampling": config.sampling.model_dump(mode="json"),
             "diffusion": config.diffusion.model_dump(mode="json"),
@@ -171,20 +178,22 @@ def run(
             "label_drop": config.label_drop if config.conditional else None,
         },
     )
-    with training_place(device) as place:
-        return conduct(
-            plan,
-            config,
-            place=place,
-            resume=resume,
-            force=force,
-            dry_run=dry_run,
-            progress=progress,
-        )
+    return run_plan(
+        plan,
+        config,
+        resume=resume,
+        force=force,
+        dry_run=dry_run,
+        device=device,
+        progress=progress,
+    )
 
 
-def _write_sketch(images: TrainingImages, run: Path) -> None:
+def _write_sketch(
+    images: TrainingImages, directory: RunDirectory, progress: Progress
+) -> dict[str, Any]:
     """What `synth --no-copies` needs: random projections of the training clips."""
+    del progress
     chosen = images.rows
     if len(chosen) > LARGEST:
         numbers = numpy_generator(0, Stream.SKETCH)
@@ -192,7 +201,7 @@ def _write_sketch(images: TrainingImages, run: Path) -> None:
     pieces = [images.pixels[chosen[start : start + 512]] for start in range(0, len(chosen), 512)]
     drawn = np.concatenate([sketch(piece, images.codec) for piece in pieces])
     save_checkpoint(
-        run / "sketch.safetensors",
+        directory.path / "sketch.safetensors",
         Checkpoint(
             kind="sketch",
             arguments={},
@@ -203,6 +212,7 @@ def _write_sketch(images: TrainingImages, run: Path) -> None:
         ),
         half=True,
     )
+    return {}
 
 
 def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str, dict[str, Any]]:

@@ -25,11 +25,16 @@ from skelaug.image.perturb import low_passed, temporal_power
 from skelaug.learner import Batches
 from skelaug.models import GUIDES
 from skelaug.optimisation import batch_indices
-from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator, numpy_generator
-from skelaug.workflows.training_data import AugmentConfig, TrainingImages
-from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, conduct, known
+from skelaug.workflows.training_images import (
+    AugmentConfig,
+    ImageTrainingConfig,
+    TrainingImages,
+    image_material,
+    stand_in_images,
+)
+from skelaug.workflows.training_run import Plan, TrainReport, known, run_plan
 
 __all__ = ["PRESETS", "GuideConfig", "GuideLoss", "TrainGuideConfig", "run"]
 
@@ -78,7 +83,7 @@ class GuideConfig(BaseModel, frozen=True, extra="forbid"):
     arguments: dict[str, Any] = {}
 
 
-class TrainGuideConfig(TrainingConfig, frozen=True, extra="forbid"):
+class TrainGuideConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
     """How a guide is trained.
 
     Attributes:
@@ -134,6 +139,8 @@ def run(
     noise = {"schedule": config.schedule, "steps": config.schedule_steps}
     plan = Plan(
         what="guide",
+        prepare=partial(image_material, config),
+        stand_in=lambda clips, count: stand_in_images(clips, config.codec, count=count),
         network=lambda images: _network(config, images),
         batches=lambda images, batch: _batches(config, images, schedule, batch=batch),
         loss=lambda images: GuideLoss(
@@ -143,16 +150,15 @@ def run(
         evaluate=lambda images: _judge(config, images, schedule),
         evaluate_every=config.evaluate_every,
     )
-    with training_place(device) as place:
-        return conduct(
-            plan,
-            config,
-            place=place,
-            resume=resume,
-            force=force,
-            dry_run=dry_run,
-            progress=progress,
-        )
+    return run_plan(
+        plan,
+        config,
+        resume=resume,
+        force=force,
+        dry_run=dry_run,
+        device=device,
+        progress=progress,
+    )
 
 
 def _network(config: TrainGuideConfig, images: TrainingImages) -> tuple[str, dict[str, Any]]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from skelaug.checkpoint import Checkpoint
 
 __all__ = ["card"]
 
 
-def card(checkpoint: Checkpoint) -> str:
-    """The model card of a trained network as Markdown."""
+def card(checkpoint: Checkpoint, scores: Mapping[str, Any] | None = None) -> str:
+    """The model card of a trained network as Markdown, with what it was found to be worth."""
     meta = checkpoint.meta
     counts = meta["clips"]
     subjects = ", ".join(str(subject) for subject in meta["subjects"]) or "unknown"
+    found = [
+        f"- test {name.replace('_', ' ')}: {value:.4g}"
+        if isinstance(value, float)
+        else f"- test {name.replace('_', ' ')}: {value}"
+        for name, value in (scores or {}).items()
+        if isinstance(value, int | float)
+    ]
     lines = [
         f"# A {meta['what']} model of {sum(n > 0 for n in counts.values())} actions",
         "",
@@ -24,6 +34,7 @@ def card(checkpoint: Checkpoint) -> str:
         f"weights of step {meta['step']:,}",
         f"- made by: skelaug {meta['version']}",
         f"- licence of the data: {meta['licence'] or 'not stated; ask whoever recorded it'}",
+        *found,
         "",
         "```",
         f"skelaug train {meta['what']} {meta['data']['name']} --out RUN --config config.yaml",

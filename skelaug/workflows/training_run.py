@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -16,25 +16,20 @@ from skelaug.errors import UsageError, did_you_mean
 from skelaug.learner import STATE, Batches, Loss, Task
 from skelaug.models import build
 from skelaug.optimisation import Optimisation
-from skelaug.place import Place
+from skelaug.place import Place, training_place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator
+from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.training import Rhythm, time_updates, train
 from skelaug.workflows.run_directory import RunDirectory
 from skelaug.workflows.training_card import card
-from skelaug.workflows.training_data import (
-    CodecConfig,
-    TrainingClips,
-    TrainingImages,
-    stand_in_images,
-    training_clips,
-    training_images,
-)
+from skelaug.workflows.training_clips import TrainingClips, training_clips
 
-__all__ = ["Plan", "TrainReport", "TrainingConfig", "conduct", "known"]
+__all__ = ["Material", "Plan", "TrainReport", "TrainingConfig", "conduct", "known", "run_plan"]
 
 _TIMED_BATCH = 64
 
+M = TypeVar("M", bound="Material")
 Judge = Callable[[nn.Module], Mapping[str, float]]
 
 
@@ -47,8 +42,6 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         split: Which clips are the training part, e.g. ``subject=1,3,5,7``; empty = all.
         seed: Root of every random number.
         optimisation: Steps, batch, rates.
-        per_joint_std: Normalise every joint by its own deviation instead of one for all.
-        codec: How sequences become images.
         checkpoint_every: Steps per checkpoint.
         checkpoint_seconds: A checkpoint is written at least this often.
         log_every: Steps per line of the log.
@@ -60,37 +53,62 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     split: str = ""
     seed: NonNegativeInt = 0
     optimisation: Optimisation = Optimisation()
-    per_joint_std: bool = False
-    codec: CodecConfig = CodecConfig()
     checkpoint_every: PositiveInt = 1000
     checkpoint_seconds: PositiveFloat = 60.0
     log_every: PositiveInt = 100
     licence: str = ""
 
 
+class Material(Protocol):
+    """The training clips in the form that a network takes."""
+
+    @property
+    def clips(self) -> TrainingClips:
+        """Where they come from."""
+        ...
+
+    @property
+    def layout(self) -> SkeletonLayout:
+        """The joints that the network is trained on."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint says about the form; plain JSON values."""
+        ...
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[M]):
     """What distinguishes one training from another.
 
     Attributes:
-        what: ``diffusion`` or ``guide``.
-        network: From the images to a registry's key and the constructor's arguments.
-        batches: From the images and the batch size to the tensors of an update.
-        loss: From the images to what maps a network and such tensors to scalars.
+        what: ``diffusion``, ``guide``, ``recognizer`` ...
+        prepare: From the clips, the run directory, the place and a progress to the material.
+        stand_in: From the clips and a count to random material of that size, for measuring speed.
+        network: From the material to a registry's key and the constructor's arguments.
+        batches: From the material and the batch size to the tensors of an update.
+        loss: From the material to what maps a network and such tensors to scalars.
         meta: What the checkpoint says beside the data's facts.
-        evaluate: From the images to a judge of networks, or None.
+        initial: Changes the weights that the network starts from and says what it did, or None.
+        evaluate: From the material to a judge of networks, or None.
         evaluate_every: Updates per judgement.
-        beside: Writes into the run directory what else belongs to the model, or None.
+        check: Raises a DataError where the clips cannot be learnt from, and returns warnings.
+        conclude: Looks at the finished model, writes into the run directory what else belongs to
+            it, and returns scores (plain JSON values), or None.
     """
 
     what: str
-    network: Callable[[TrainingImages], tuple[str, dict[str, Any]]]
-    batches: Callable[[TrainingImages, int], Batches]
-    loss: Callable[[TrainingImages], Loss]
+    prepare: Callable[[TrainingClips, RunDirectory, Place, Progress], M]
+    stand_in: Callable[[TrainingClips, int], M]
+    network: Callable[[M], tuple[str, dict[str, Any]]]
+    batches: Callable[[M, int], Batches]
+    loss: Callable[[M], Loss]
     meta: Mapping[str, Any]
-    evaluate: Callable[[TrainingImages], Judge | None] | None = None
+    initial: Callable[[M, nn.Module], list[str]] | None = None
+    evaluate: Callable[[M], Judge | None] | None = None
     evaluate_every: int = 0
-    beside: Callable[[TrainingImages, Path], None] | None = None
+    check: Callable[[TrainingClips], list[str]] | None = None
+    conclude: Callable[[M, RunDirectory, Progress], dict[str, Any]] | None = None
 
 
 class TrainReport(BaseModel, frozen=True):
@@ -107,6 +125,8 @@ class TrainReport(BaseModel, frozen=True):
         resumed_at: Update that this command started from.
         log: The last values of the log.
         best: The update whose weights were kept, and its evaluation; empty without evaluation.
+        start: What the weights started from where they were not drawn anew.
+        scores: What the finished model was found to be worth; empty where nothing is held out.
         skipped: Updates left out because their gradient was not finite.
         seconds: Time of this command's updates.
         steps_per_second: Its rate.
@@ -126,6 +146,8 @@ class TrainReport(BaseModel, frozen=True):
     resumed_at: int = 0
     log: dict[str, float | None] = {}
     best: dict[str, float] = {}
+    start: list[str] = []
+    scores: dict[str, Any] = {}
     skipped: int = 0
     seconds: float = 0.0
     steps_per_second: float
@@ -146,8 +168,31 @@ def known(name: str, choices: Iterable[str]) -> str:
     return name
 
 
+def run_plan(
+    plan: Plan[M],
+    config: TrainingConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> TrainReport:
+    """`conduct` on the device that is asked for: ``auto``, ``cpu``, ``cuda`` ..."""
+    with training_place(device) as place:
+        return conduct(
+            plan,
+            config,
+            place=place,
+            resume=resume,
+            force=force,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+
 def conduct(
-    plan: Plan,
+    plan: Plan[M],
     config: TrainingConfig,
     *,
     place: Place,
@@ -167,6 +212,8 @@ def conduct(
         StorageError: The run directory cannot be written.
     """
     clips = training_clips(config.data, split=config.split)
+    if plan.check:
+        plan.check(clips)
     config = _bounded(config, len(clips.rows))
     directory = RunDirectory(config.out)
     directory.check(config, clips.inputs, resume=resume, force=force)
@@ -179,21 +226,13 @@ def conduct(
         return _rehearse(plan, config, clips, place=place)
     if resume and directory.is_finished:
         return _retold(plan, config, clips, directory)
-    _build(plan, config, stand_in_images(clips, config.codec, count=1))  # a misfit shows here
+    build(*plan.network(plan.stand_in(clips, 1)))  # a misfit shows here
     place.wait()
     if place.is_first:
         directory.begin(config, clips.inputs, command=f"train {plan.what}", resume=resume)
     place.wait()
-    images = training_images(
-        clips,
-        config.codec,
-        per_joint_std=config.per_joint_std,
-        cache=directory.images,
-        place=place,
-        progress=progress,
-    )
-    blank = _blank(plan, config, images)
-    task = _task(plan, config, images, blank=blank, out=directory.model)
+    material = plan.prepare(clips, directory, place, progress)
+    task, start = _task(plan, config, material, out=directory.model)
     outcome = train(
         task,
         config.optimisation,
@@ -208,10 +247,10 @@ def conduct(
         place=place,
         progress=progress,
     )
+    scores: dict[str, Any] = {}
     if place.is_first:
-        if plan.beside is not None:
-            plan.beside(images, directory.path)
-        directory.finish(card(load_checkpoint(directory.model)))
+        scores = plan.conclude(material, directory, progress) if plan.conclude else {}
+        directory.finish(card(load_checkpoint(directory.model), scores), scores)
     done = outcome.steps - outcome.resumed_at
     return _report(
         plan,
@@ -222,6 +261,8 @@ def conduct(
         resumed_at=outcome.resumed_at,
         log=dict(outcome.last),
         best=dict(outcome.best),
+        start=start,
+        scores=scores,
         skipped=outcome.skipped,
         seconds=outcome.seconds,
         steps_per_second=done / outcome.seconds if done else 0.0,
@@ -233,16 +274,19 @@ def _bounded(config: TrainingConfig, clips: int) -> TrainingConfig:
     return config.model_copy(update={"optimisation": config.optimisation.for_clips(clips)})
 
 
-def _blank(plan: Plan, config: TrainingConfig, images: TrainingImages) -> Checkpoint:
-    """The checkpoint without its weights."""
-    kind, arguments = plan.network(images)
-    facts = images.facts()
-    return Checkpoint(
+def _task(
+    plan: Plan[M], config: TrainingConfig, material: M, *, out: Path
+) -> tuple[Task, list[str]]:
+    """What is trained, and what its weights started from."""
+    kind, arguments = plan.network(material)
+    network = build(kind, arguments, generator=generator(config.seed, Stream.INITIAL_WEIGHTS))
+    start = plan.initial(material, network) if plan.initial else []
+    blank = Checkpoint(
         kind=kind,
         arguments=arguments,
         weights={},
-        layout=images.codec.layout,
-        classes=images.clips.classes,
+        layout=material.layout,
+        classes=material.clips.classes,
         meta={
             "what": plan.what,
             "version": __version__,
@@ -250,46 +294,35 @@ def _blank(plan: Plan, config: TrainingConfig, images: TrainingImages) -> Checkp
             "steps": config.optimisation.steps,
             "batch": config.optimisation.batch,
             "licence": config.licence,
-            **facts,
+            "parameters": _size(network),
+            **material.clips.facts(),
+            **material.facts(),
             **plan.meta,
         },
     )
 
-
-def _build(plan: Plan, config: TrainingConfig, images: TrainingImages) -> nn.Module:
-    kind, arguments = plan.network(images)
-    return build(kind, arguments, generator=generator(config.seed, Stream.INITIAL_WEIGHTS))
-
-
-def _task(
-    plan: Plan, config: TrainingConfig, images: TrainingImages, *, blank: Checkpoint, out: Path
-) -> Task:
-    network = _build(plan, config, images)
-
-    parameters = _size(network)
-
     def export(weights: Mapping[str, Tensor], step: int) -> None:
-        meta = {**blank.meta, "step": step, "parameters": parameters}
-        save_checkpoint(out, replace(blank, weights=weights, meta=meta))
+        save_checkpoint(out, replace(blank, weights=weights, meta={**blank.meta, "step": step}))
 
-    return Task(
+    task = Task(
         network=network,
-        batches=plan.batches(images, config.optimisation.batch),
-        loss=plan.loss(images),
+        batches=plan.batches(material, config.optimisation.batch),
+        loss=plan.loss(material),
         export=export,
-        evaluate=plan.evaluate(images) if plan.evaluate else None,
+        evaluate=plan.evaluate(material) if plan.evaluate else None,
     )
+    return task, start
 
 
 def _rehearse(
-    plan: Plan, config: TrainingConfig, clips: TrainingClips, *, place: Place
+    plan: Plan[M], config: TrainingConfig, clips: TrainingClips, *, place: Place
 ) -> TrainReport:
-    """Measure a few updates on stand-in images, small ones where the real ones are large."""
+    """Measure a few updates on stand-in material, small ones where the real ones are large."""
     wanted = config.optimisation.batch
     batch = wanted if wanted <= _TIMED_BATCH else _TIMED_BATCH // 4
-    images = stand_in_images(clips, config.codec, count=batch)
-    task = _task(plan, config, images, blank=_blank(plan, config, images), out=config.out)
-    task = replace(task, batches=plan.batches(images, batch))
+    material = plan.stand_in(clips, batch)
+    task, start = _task(plan, config, material, out=config.out)
+    task = replace(task, batches=plan.batches(material, batch))
     smaller = config.optimisation.model_copy(update={"batch": batch})
     seconds = time_updates(task, smaller, seed=config.seed, place=place) * wanted / batch
     return _report(
@@ -298,6 +331,7 @@ def _rehearse(
         clips,
         parameters=_size(task.network),
         steps=config.optimisation.steps,
+        start=start,
         dry_run=True,
         steps_per_second=1 / seconds,
         estimated_seconds=round(config.optimisation.steps * seconds, 3),
@@ -309,7 +343,7 @@ def _size(network: nn.Module) -> int:
 
 
 def _retold(
-    plan: Plan, config: TrainingConfig, clips: TrainingClips, directory: RunDirectory
+    plan: Plan[M], config: TrainingConfig, clips: TrainingClips, directory: RunDirectory
 ) -> TrainReport:
     """The report of a run that had ended before it was to be resumed."""
     meta, state = load_checkpoint(directory.model).meta, load_state(directory.path / STATE)
@@ -322,13 +356,14 @@ def _retold(
         resumed_at=state["step"],
         log=state["line"],
         best=state["best"],
+        scores=directory.scores(),
         skipped=int(state["counts"][2]),
         steps_per_second=0.0,
     )
 
 
 def _report(
-    plan: Plan, config: TrainingConfig, clips: TrainingClips, **outcome: Any
+    plan: Plan[M], config: TrainingConfig, clips: TrainingClips, **outcome: Any
 ) -> TrainReport:
     return TrainReport(
         what=plan.what,
@@ -336,7 +371,7 @@ def _report(
         clips=len(clips.rows),
         classes=sum(count > 0 for count in clips.counts.values()),
         subjects=len(clips.subjects),
-        warnings=clips.warnings,
+        warnings=[*clips.warnings, *(plan.check(clips) if plan.check else [])],
         config=config.model_dump(mode="json"),
         **outcome,
     )

@@ -119,7 +119,7 @@ def test_a_run_is_finished_when_its_card_is_written_and_its_images_are_gone(tmp_
     run = begun(tmp_path)
     run.images.write_text("pixels")
     assert not run.is_finished
-    run.finish("# a card")
+    run.finish("# a card", {})
     assert run.is_finished
     assert not run.images.exists()
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from skelaug.models.recognizers.compact import Compact
 from skelaug.models.recognizers.ctr_gcn import CTRGCN
 from skelaug.models.recognizers.fg_stformer import FGSTFormer
 
 __all__ = ["RECOGNIZERS"]
 
 RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {
+    "compact": Compact,
     "ctr-gcn": CTRGCN,
     "fg-stformer": FGSTFormer,
 }

@@ -7,47 +7,41 @@ memory stays flat in the number of clips. Every statistic sees the training part
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from skelaug.data.splits import Split, split_clips
 from skelaug.data.store import SequenceFile
-from skelaug.errors import DataError
-from skelaug.files import require_file, sha256
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer, fit_normalizer
 from skelaug.image.perturb import resized, turned
-from skelaug.image.store import FORMAT as IMAGES_FORMAT
 from skelaug.image.store import ImageFile, ImageSchema, write_images
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
+from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import LAYOUTS
 from skelaug.skeleton.mapping import map_sequence
 from skelaug.skeleton.sequence import SkeletonSequence
+from skelaug.workflows.run_directory import RunDirectory
+from skelaug.workflows.training_clips import TrainingClips
+from skelaug.workflows.training_run import TrainingConfig
 
 __all__ = [
     "AugmentConfig",
     "CodecConfig",
-    "TrainingClips",
+    "ImageTrainingConfig",
     "TrainingImages",
+    "image_material",
     "stand_in_images",
-    "training_clips",
     "training_images",
 ]
-
-_QUANTILES = 64
-_FEW_IN_CLASS, _FEW = 5, 100
 
 
 class CodecConfig(BaseModel, frozen=True, extra="forbid"):
@@ -76,87 +70,16 @@ class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
     size: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingClips:
-    """The training part of a data file, before any image is made.
+class ImageTrainingConfig(TrainingConfig, frozen=True, extra="forbid"):
+    """What every training on skeleton images is told.
 
     Attributes:
-        file: The sequences or images.
-        sha256: Of the file.
-        split: Which of its clips are the training part.
+        per_joint_std: Normalise every joint by its own deviation instead of one for all.
+        codec: How sequences become images.
     """
 
-    file: SequenceFile | ImageFile
-    sha256: str
-    split: Split
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """Which clips of the file are the training part, ascending."""
-        return self.split.train
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """SHA-256 by file name."""
-        return {self.file.path.name: self.sha256}
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """All class names of the file; some may have no clip in the training part."""
-        return self.file.classes
-
-    @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        """Class of each training clip, -1 = unknown."""
-        return self.file.labels[self.rows].astype(np.int64)
-
-    @cached_property
-    def subjects(self) -> list[int]:
-        """The known performers of the training part."""
-        return sorted({int(s) for s in self.file.subjects[self.rows] if s >= 0})
-
-    @cached_property
-    def counts(self) -> dict[str, int]:
-        """Training clips of each class."""
-        found = Counter(self.labels.tolist())
-        return {name: found.get(index, 0) for index, name in enumerate(self.classes)}
-
-    @property
-    def fps(self) -> float:
-        """The most frequent frame rate."""
-        values, counts = np.unique(self.file.fps[self.rows], return_counts=True)
-        return float(values[counts.argmax()])
-
-    @property
-    def durations(self) -> dict[str, list[float]]:
-        """Of each class the clips' lengths in seconds, rising; at most 64 quantiles of them."""
-        seconds = self.file.durations[self.rows]
-        table = {}
-        for index, name in enumerate(self.classes):
-            own = seconds[self.labels == index]
-            shares = np.linspace(0, 1, min(len(own), _QUANTILES))
-            table[name] = np.quantile(own, shares).round(4).tolist() if len(own) else []
-        return table
-
-    @property
-    def warnings(self) -> list[str]:
-        """What may make a model of this data a poor one."""
-        few = [name for name, count in self.counts.items() if 0 < count < _FEW_IN_CLASS]
-        none = [name for name, count in self.counts.items() if count == 0]
-        unknown = int((self.labels < 0).sum())
-        found = []
-        if len(self.rows) < _FEW:
-            found.append(
-                f"only {len(self.rows)} clips: samples will be near copies of them; "
-                f"{_FEW} or more are better"
-            )
-        if few:
-            found.append(f"fewer than {_FEW_IN_CLASS} clips in {_list(few)}")
-        if none:
-            found.append(f"no clip at all in {_list(none)}")
-        if unknown:
-            found.append(f"{unknown} clips have no label")
-        return [*self.split.notes, *found]
+    per_joint_std: bool = False
+    codec: CodecConfig = CodecConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +104,11 @@ class TrainingImages:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def layout(self) -> SkeletonLayout:
+        """The joints of the images."""
+        return self.codec.layout
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -208,58 +136,29 @@ class TrainingImages:
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint says about its data; plain JSON values, no paths."""
-        clips = self.clips
         return {
             "codec": json.loads(self.codec.to_json()),
             "normalizer": self.normalizer.to_json(),
-            "split": {"rule": clips.split.rule, "hash": clips.split.hash},
-            "data": {"name": clips.file.path.name, "sha256": clips.sha256},
-            "clips": clips.counts,
-            "subjects": clips.subjects,
-            "durations": clips.durations,
+            "durations": self.clips.durations,
             "persons": {name: list(counts) for name, counts in self.persons.items()},
-            "fps": clips.fps,
         }
 
 
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:6])
-    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-
-
-def training_clips(path: Path, *, split: str = "") -> TrainingClips:
-    """The training part of a sequence or images file.
-
-    Args:
-        path: The file.
-        split: A protocol or a rule; its clips are the training part. Empty takes all.
-
-    Raises:
-        NotFoundError: There is no such file.
-        DataError: It is neither kind of file, or no clip is left.
-        UsageError: The split is not understood.
-    """
-    require_file(path)
-    file = ImageFile(path) if _format(path) == IMAGES_FORMAT else SequenceFile(path)
-    if not file.names:
-        raise DataError(f"{path}: expected clips to train on, got none; convert some first")
-    return TrainingClips(file, sha256(path), split_clips(file, split))
-
-
-def _format(path: Path) -> str:
-    """What the file says it is; nothing where HDF5 cannot open it."""
-    try:
-        with h5py.File(path, "r") as file:
-            return str(file.attrs.get("format"))
-    except OSError:
-        return ""
+def image_material(
+    config: ImageTrainingConfig,
+    clips: TrainingClips,
+    directory: RunDirectory,
+    place: Place,
+    progress: Progress,
+) -> TrainingImages:
+    """`training_images` with the run directory's cache."""
+    return training_images(clips, config, cache=directory.images, place=place, progress=progress)
 
 
 def training_images(
     clips: TrainingClips,
-    config: CodecConfig,
+    config: ImageTrainingConfig,
     *,
-    per_joint_std: bool,
     cache: Path,
     place: Place,
     progress: Progress = silent,
@@ -268,8 +167,7 @@ def training_images(
 
     Args:
         clips: The training part.
-        config: How sequences become images.
-        per_joint_std: See `fit_normalizer`.
+        config: How sequences become images, and how these are normalised.
         cache: Where images are written; what lies there is used if it belongs to the data.
         place: The first process writes, the others wait.
         progress: Shows the encoding.
@@ -281,7 +179,7 @@ def training_images(
         file, rows = clips.file, clips.rows
     else:
         if place.is_first and not cache.exists():
-            _write_cache(clips, clips.file, config, cache=cache, progress=progress)
+            _write_cache(clips, clips.file, config.codec, cache=cache, progress=progress)
         place.wait()
         file = ImageFile(cache)
         rows = np.arange(len(file), dtype=np.int64)
@@ -290,7 +188,7 @@ def training_images(
         codec=file.codec,
         pixels=file.pixels,
         rows=rows,
-        normalizer=fit_normalizer(file.pixels, rows, per_joint=per_joint_std),
+        normalizer=fit_normalizer(file.pixels, rows, per_joint=config.per_joint_std),
         persons=_persons(clips, file, rows),
     )
 

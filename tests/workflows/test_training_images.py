@@ -11,12 +11,13 @@ from skelaug.image.codec import ImageCodec
 from skelaug.image.store import ImageFile
 from skelaug.place import Place
 from skelaug.workflows import images as make_images
-from skelaug.workflows.training_data import (
+from skelaug.workflows.training_clips import training_clips
+from skelaug.workflows.training_images import (
     AugmentConfig,
     CodecConfig,
+    ImageTrainingConfig,
     TrainingImages,
     stand_in_images,
-    training_clips,
     training_images,
 )
 
@@ -25,8 +26,8 @@ HERE = Place(torch.device("cpu"))
 
 def loaded(data: Path, cache: Path, *, split: str = "", **codec: int) -> TrainingImages:
     clips = training_clips(data, split=split)
-    config = CodecConfig(**codec)
-    return training_images(clips, config, per_joint_std=False, cache=cache, place=HERE)
+    config = ImageTrainingConfig(data=data, out=cache.parent / "run", codec=CodecConfig(**codec))
+    return training_images(clips, config, cache=cache, place=HERE)
 
 
 def test_images_are_those_of_the_training_clips_in_their_order(data_file, tmp_path, labelled_clips):

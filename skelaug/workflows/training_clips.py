@@ -1,0 +1,152 @@
+"""The training part of a data file: which clips, of which classes and performers, how long."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from skelaug.data.splits import Split, split_clips
+from skelaug.data.store import SequenceFile
+from skelaug.errors import DataError
+from skelaug.files import require_file, sha256
+from skelaug.image.store import FORMAT as IMAGES_FORMAT
+from skelaug.image.store import ImageFile
+
+__all__ = ["TrainingClips", "training_clips"]
+
+_QUANTILES = 64
+_FEW_IN_CLASS, _FEW = 5, 100
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingClips:
+    """The training part of a data file, before any image is made.
+
+    Attributes:
+        file: The sequences or images.
+        sha256: Of the file.
+        split: Which of its clips are the training part.
+    """
+
+    file: SequenceFile | ImageFile
+    sha256: str
+    split: Split
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Which clips of the file are the training part, ascending."""
+        return self.split.train
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 by file name."""
+        return {self.file.path.name: self.sha256}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All class names of the file; some may have no clip in the training part."""
+        return self.file.classes
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each training clip, -1 = unknown."""
+        return self.file.labels[self.rows].astype(np.int64)
+
+    @cached_property
+    def subjects(self) -> list[int]:
+        """The known performers of the training part."""
+        return sorted({int(s) for s in self.file.subjects[self.rows] if s >= 0})
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Training clips of each class."""
+        found = Counter(self.labels.tolist())
+        return {name: found.get(index, 0) for index, name in enumerate(self.classes)}
+
+    @property
+    def fps(self) -> float:
+        """The most frequent frame rate."""
+        values, counts = np.unique(self.file.fps[self.rows], return_counts=True)
+        return float(values[counts.argmax()])
+
+    @property
+    def durations(self) -> dict[str, list[float]]:
+        """Of each class the clips' lengths in seconds, rising; at most 64 quantiles of them."""
+        seconds = self.file.durations[self.rows]
+        table = {}
+        for index, name in enumerate(self.classes):
+            own = seconds[self.labels == index]
+            shares = np.linspace(0, 1, min(len(own), _QUANTILES))
+            table[name] = np.quantile(own, shares).round(4).tolist() if len(own) else []
+        return table
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint says about its data; plain JSON values, no paths."""
+        return {
+            "split": {"rule": self.split.rule, "hash": self.split.hash},
+            "data": {"name": self.file.path.name, "sha256": self.sha256},
+            "clips": self.counts,
+            "subjects": self.subjects,
+            "fps": self.fps,
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may make a model of this data a poor one."""
+        few = [name for name, count in self.counts.items() if 0 < count < _FEW_IN_CLASS]
+        none = [name for name, count in self.counts.items() if count == 0]
+        unknown = int((self.labels < 0).sum())
+        found = []
+        if len(self.rows) < _FEW:
+            found.append(
+                f"only {len(self.rows)} clips: a model may learn so few by heart; "
+                f"{_FEW} or more are better"
+            )
+        if few:
+            found.append(f"fewer than {_FEW_IN_CLASS} clips in {_list(few)}")
+        if none:
+            found.append(f"no clip at all in {_list(none)}")
+        if unknown:
+            found.append(f"{unknown} clips have no label")
+        return [*self.split.notes, *found]
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:6])
+    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def training_clips(path: Path, *, split: str = "") -> TrainingClips:
+    """The training part of a sequence or images file.
+
+    Args:
+        path: The file.
+        split: A protocol or a rule; its clips are the training part. Empty takes all.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: It is neither kind of file, or no clip is left.
+        UsageError: The split is not understood.
+    """
+    require_file(path)
+    file = ImageFile(path) if _format(path) == IMAGES_FORMAT else SequenceFile(path)
+    if not file.names:
+        raise DataError(f"{path}: expected clips to train on, got none; convert some first")
+    return TrainingClips(file, sha256(path), split_clips(file, split))
+
+
+def _format(path: Path) -> str:
+    """What the file says it is; nothing where HDF5 cannot open it."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("format"))
+    except OSError:
+        return ""
