@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from skelaug.models.layers import sinusoid
 
-__all__ = ["ChannelNorm", "CrossTransformer", "SpatialTransformer", "TemporalTransformer"]
+__all__ = ["SLOPE", "ChannelNorm", "CrossTransformer", "SpatialTransformer", "TemporalTransformer"]
 
-_SLOPE = 0.1  # of every LeakyReLU, as in DSTA-Net
+SLOPE = 0.1
+"""Slope of every LeakyReLU, as in DSTA-Net."""
 _QUERY = 4  # queries and keys of a spatial head have a fourth of the block's channels
 
 
@@ -97,9 +98,9 @@ class _Block(nn.Module):
         n, t, v, _ = x.shape
         values = self.values(source).reshape(n, t, source.shape[2] * self.heads, -1)
         maps = self.dropout(maps).to(values.dtype).permute(0, 1, 3, 4, 2).reshape(n, t, v, -1)
-        y = F.leaky_relu(self.shortcut(x) + self.norm(maps @ values), _SLOPE)
+        y = F.leaky_relu(self.shortcut(x) + self.norm(maps @ values), SLOPE)
         # the input once more, not y: the second residual of DSTA-Net
-        return F.leaky_relu(self.feed_shortcut(x) + self.feed_norm(self.feed(y)), _SLOPE)
+        return F.leaky_relu(self.feed_shortcut(x) + self.feed_norm(self.feed(y)), SLOPE)
 
 
 class SpatialTransformer(_Block):
@@ -277,6 +278,6 @@ class TemporalTransformer(nn.Module):
             if self.convolution:
                 mixed = [m + v for m, v in zip(mixed, heads, strict=True)]
             heads = mixed
-        y: Tensor = F.leaky_relu(self.out(torch.cat(heads, dim=-1)), _SLOPE)
+        y: Tensor = F.leaky_relu(self.out(torch.cat(heads, dim=-1)), SLOPE)
         y = y + self.shortcut(x[:, :, :: self.stride])
         return y.transpose(1, 2).contiguous()

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skelaug.models.recognizers.fg_attention import (
+    SLOPE,
     ChannelNorm,
     CrossTransformer,
     SpatialTransformer,
@@ -34,10 +35,7 @@ __all__ = [
     "JointLayer",
     "JointPartLayer",
     "PartEmbedding",
-    "equal_parts",
 ]
-
-_SLOPE = 0.1
 
 
 class FocalSelection(nn.Module):
@@ -56,18 +54,20 @@ class FocalSelection(nn.Module):
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
         self.count = count
-        self.projection = nn.Parameter(torch.randn(width))
+        self.projection = nn.Parameter(torch.randn(width) * width**-0.5)
 
     def scores(self, x: Tensor) -> Tensor:
         """S = sigmoid(X W_p / |W_p|) (eq. 2) of features N T V C, N T V in (0, 1)."""
-        return torch.sigmoid(x @ F.normalize(self.projection, dim=0))
+        # written as a sum, which autocast leaves in float32: rounded scores would tie
+        return torch.sigmoid((x * F.normalize(self.projection, dim=0)).sum(dim=-1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features N T V C to those of the focal joints N T K C, and their numbers N T K."""
         scores = self.scores(x)
         chosen = scores.topk(self.count, dim=-1).indices.sort(dim=-1).values
-        index = chosen[..., None].expand(*chosen.shape, x.shape[-1])
-        return (x * scores[..., None]).gather(2, index), chosen
+        index = chosen[..., None].expand(-1, -1, -1, x.shape[-1])
+        gate = scores.gather(2, chosen)[..., None].to(x.dtype)
+        return x.gather(2, index) * gate, chosen
 
 
 class PartEmbedding(nn.Module):
@@ -112,6 +112,7 @@ class JointLayer(nn.Module):
         time: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        self.stride: int = time.get("stride", 1)
         self.joint_space = SpatialTransformer(inputs, outputs, nodes=joints, **space)
         self.joint_time = TemporalTransformer(outputs, **time)
 
@@ -150,6 +151,7 @@ class JointPartLayer(nn.Module):
         time: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        self.stride: int = time.get("stride", 1)
         self.joint_space = SpatialTransformer(inputs, outputs, nodes=joints, **space)
         self.part_space = SpatialTransformer(inputs, outputs, nodes=parts, **space)
         self.cross_attention = cross_attention
@@ -187,7 +189,8 @@ class FGSTFormer(nn.Module):
     LeakyReLU behind it as in DSTA-Net; there is no batch norm of the data itself, so the order of
     persons does not matter. Channels grow in the spatial block of a layer, and the frames are
     halved in the temporal block of the layers in which they grow (sec. 3.4, 4.2): T to
-    ceil(T / 2). The two fully connected layers meet at half the width of their input.
+    ceil(T / 2). The first of the two fully connected layers has as many outputs
+    as the last layer has channels.
 
     Args:
         parents: The tree of the joints.
@@ -272,7 +275,7 @@ class FGSTFormer(nn.Module):
             )
 
         self.embed = nn.Sequential(
-            nn.Linear(channels, widths[0], bias=False), ChannelNorm(widths[0]), nn.LeakyReLU(_SLOPE)
+            nn.Linear(channels, widths[0], bias=False), ChannelNorm(widths[0]), nn.LeakyReLU(SLOPE)
         )
         self.widths = (widths[0], *widths)
         steps = list(pairwise(self.widths))
@@ -305,15 +308,15 @@ class FGSTFormer(nn.Module):
         for layer in self.stage_2:
             out = layer(*nodes, chosen=chosen)
             nodes = list(out) if parts else [out]
-            if chosen is not None:  # a halved frame keeps the joints of the frame in its middle
-                chosen = chosen[:, :: chosen.shape[1] // nodes[0].shape[1]]
+            if chosen is not None:  # frames that are left keep their joints
+                chosen = chosen[:, :: layer.stride]
         return nodes
 
     def features(self, x: Tensor) -> Tensor:
         """N C_0 T V M to what the last layer sees: means over frames, nodes and persons, hidden."""
         means = torch.cat([nodes.mean(dim=(1, 2)) for nodes in self.branches(x)], dim=-1)
         pooled = means.view(len(x), -1, means.shape[-1]).mean(dim=1)
-        return F.leaky_relu(self.hidden(pooled), _SLOPE)
+        return F.leaky_relu(self.hidden(pooled), SLOPE)
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips N C_0 T V M to logits N Y."""
