@@ -58,6 +58,14 @@ def train(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Root of every random number.")
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="NAME|RUN",
+            help="Recognizer to start from: packaged, a run or a file.",
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1."),
@@ -96,7 +104,7 @@ def train(
         preset=preset,
         file=config,
         overrides=set_values or (),
-        flags={"data": data, "out": out, "split": split, "seed": seed},
+        flags={"data": data, "out": out, "split": split, "seed": seed, "init_from": init_from},
         resume=resume,
     )
     report = workflow.run(
@@ -108,6 +116,8 @@ def train(
         progress=render.progress(quiet=quiet),
     )
     if not quiet:
+        for line in report.start:
+            render.note(f"started from {line}")
         for warning in report.warnings:
             render.note(f"warning: {warning}")
     render.report("train", report, as_json=as_json, quiet=quiet, show=_show)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeFloat
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from skelaug.augment import AugmentationConfig
@@ -20,6 +20,7 @@ from skelaug.models.recognizers import RECOGNIZERS
 from skelaug.optimisation import batch_indices
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, numpy_generator
+from skelaug.workflows.initial_weights import start_from
 from skelaug.workflows.prediction_report import Tally
 from skelaug.workflows.recognizer import load_recognizer
 from skelaug.workflows.recognizer_presets import PRESETS
@@ -114,6 +115,7 @@ def run(
         batches=partial(_batches, config),
         loss=lambda _: RecognizerLoss(config.label_smoothing),
         meta={"augment": config.augment.model_dump(mode="json", exclude_defaults=True)},
+        initial=partial(_initial, config) if config.init_from else None,
         check=_check,
         conclude=_test,
     )
@@ -166,6 +168,12 @@ def _network(config: TrainRecognizerConfig, motions: TrainingMotions) -> tuple[s
         **config.model.arguments,
     }
     return config.model.name, arguments
+
+
+def _initial(
+    config: TrainRecognizerConfig, motions: TrainingMotions, network: nn.Module
+) -> list[str]:
+    return start_from(config.init_from, motions, network, kind=config.model.name)
 
 
 def _batches(config: TrainRecognizerConfig, motions: TrainingMotions, batch: int) -> Batches:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from skelaug.data.splits import Split, split_clips
+from skelaug.data.splits import Split, split_clips, split_hash
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file, sha256
 from skelaug.image.store import FORMAT as IMAGES_FORMAT
 from skelaug.image.store import ImageFile
+from skelaug.seeds import Stream, numpy_generator
 
 __all__ = ["TrainingClips", "training_clips"]
 
@@ -124,12 +125,16 @@ def _list(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def training_clips(path: Path, *, split: str = "") -> TrainingClips:
+def training_clips(
+    path: Path, *, split: str = "", fraction: float = 1.0, seed: int = 0
+) -> TrainingClips:
     """The training part of a sequence or images file.
 
     Args:
         path: The file.
         split: A protocol or a rule; its clips are the training part. Empty takes all.
+        fraction: Share of every class of it that is used, one clip at least; the test part stays.
+        seed: Decides which clips these are.
 
     Raises:
         NotFoundError: There is no such file.
@@ -140,7 +145,24 @@ def training_clips(path: Path, *, split: str = "") -> TrainingClips:
     file = ImageFile(path) if _format(path) == IMAGES_FORMAT else SequenceFile(path)
     if not file.names:
         raise DataError(f"{path}: expected clips to train on, got none; convert some first")
-    return TrainingClips(file, sha256(path), split_clips(file, split))
+    parts = split_clips(file, split)
+    if fraction < 1:
+        train = _share(parts.train, file.labels[parts.train], fraction, seed=seed)
+        names = [file.names[row] for row in train]
+        parts = replace(parts, train=train, hash=split_hash(names))
+    return TrainingClips(file, sha256(path), parts)
+
+
+def _share(
+    rows: NDArray[np.int64], labels: NDArray[np.int32], fraction: float, *, seed: int
+) -> NDArray[np.int64]:
+    """A share of the clips of each class, rounded, at least one; ascending."""
+    order = numpy_generator(seed, Stream.SPLIT).permutation(len(rows))
+    kept = [
+        order[labels[order] == label][: max(1, round(fraction * int((labels == label).sum())))]
+        for label in np.unique(labels)
+    ]
+    return np.sort(rows[np.concatenate(kept)])
 
 
 def _format(path: Path) -> str:

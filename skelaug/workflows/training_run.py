@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from skelaug import __version__
@@ -40,6 +40,8 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         data: Sequence or images file.
         out: The run directory.
         split: Which clips are the training part, e.g. ``subject=1,3,5,7``; empty = all.
+        fraction: Share of every class of the training part that is used, drawn by the seed; for
+            learning curves. The test part stays the same.
         seed: Root of every random number.
         optimisation: Steps, batch, rates.
         checkpoint_every: Steps per checkpoint.
@@ -51,6 +53,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     data: Path
     out: Path
     split: str = ""
+    fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     seed: NonNegativeInt = 0
     optimisation: Optimisation = Optimisation()
     checkpoint_every: PositiveInt = 1000
@@ -211,7 +214,9 @@ def conduct(
         DivergedError: The loss left the finite numbers.
         StorageError: The run directory cannot be written.
     """
-    clips = training_clips(config.data, split=config.split)
+    clips = training_clips(
+        config.data, split=config.split, fraction=config.fraction, seed=config.seed
+    )
     if plan.check:
         plan.check(clips)
     config = _bounded(config, len(clips.rows))
