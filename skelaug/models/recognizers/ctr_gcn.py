@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skelaug.models.recognizers.temporal import ChannelNorm, MultiScaleTemporal, Pointwise
+from skelaug.models.recognizers.temporal import ChannelNorm, MultiScaleTemporal, Pointwise, every
 from skelaug.shapes import check_shape
 from skelaug.skeleton.graph import directed_subsets
 
@@ -87,7 +87,7 @@ class TopologyRefinement(nn.Module):
         """
         s, c, _ = self.refine.shape
         n, v = x.shape[1:3]
-        relate = self.relate(x.mean(-1)).view(2, s, self.relations, n, v)
+        relate = self.relate(x.sum(-1) / x.shape[-1]).view(2, s, self.relations, n, v)
         relation = torch.tanh(relate[0].unsqueeze(-1) - relate[1].unsqueeze(-2))
         shared = self.topology.to(relation.dtype)[:, None, None].expand(-1, -1, n, -1, -1)
         relation = torch.cat([relation, shared, torch.ones_like(relation[:, :1])], dim=1)
@@ -119,7 +119,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.time(self.graph(x))
         if self.shortcut is not None:
-            y = y + self.shortcut(x[..., :: self.stride])
+            y = y + self.shortcut(every(x, self.stride))
         return F.relu_(y)
 
 

@@ -12,12 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ChannelNorm", "MultiScaleTemporal", "Pointwise", "TemporalConv", "window_maximum"]
+__all__ = [
+    "ChannelNorm",
+    "MultiScaleTemporal",
+    "Pointwise",
+    "TemporalConv",
+    "every",
+    "window_maximum",
+]
 
 
 class ChannelNorm(nn.BatchNorm1d):
@@ -88,16 +96,49 @@ class TemporalConv(nn.Module):
         return y.view(-1, n, v, y.shape[-1])
 
 
+class _WindowMaximum(torch.autograd.Function):
+    """The largest of three neighbouring frames; of equal ones the first takes the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, stride: int) -> Tensor:
+        padded = F.pad(x, (1, 1), value=-math.inf)
+        before, here, after = _shifted(padded, stride)
+        y = torch.maximum(torch.maximum(before, here), after)
+        ctx.save_for_backward(padded, y)
+        ctx.stride = stride
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        padded, y = ctx.saved_tensors
+        to_padded, rest = torch.zeros_like(padded), grads[0]
+        for part, to_part in zip(
+            _shifted(padded, ctx.stride), _shifted(to_padded, ctx.stride), strict=True
+        ):
+            taken = rest * (part == y)
+            to_part += taken
+            rest = rest - taken
+        return to_padded[..., 1:-1], None
+
+
+def _shifted(padded: Tensor, stride: int) -> list[Tensor]:
+    t = padded.shape[-1] - 2
+    return [padded[..., first : first + t : stride] for first in range(3)]
+
+
 def window_maximum(x: Tensor, stride: int = 1) -> Tensor:
     """The largest of three neighbouring frames, ... T to ... T / stride (rounded up).
 
-    Equals a maximum pooling of kernel 3 and padding 1, of which torch's own is six times slower in
-    this memory order.
+    Equals a maximum pooling of kernel 3 and padding 1. Written by hand, because torch's own does
+    not vectorise in this memory order.
     """
-    t = x.shape[-1]
-    padded = F.pad(x, (1, 1), value=-math.inf)
-    before, here, after = (padded[..., i : i + t : stride] for i in range(3))
-    return torch.maximum(torch.maximum(before, after), here)
+    y: Tensor = _WindowMaximum.apply(x, stride)  # type: ignore[no-untyped-call]
+    return y
+
+
+def every(x: Tensor, stride: int) -> Tensor:
+    """Every stride-th frame, ... T to ... T / stride (rounded up); x itself where that is all."""
+    return x if stride == 1 else x[..., ::stride]
 
 
 class MultiScaleTemporal(nn.Module):
@@ -143,6 +184,6 @@ class MultiScaleTemporal(nn.Module):
         led, plain = torch.split(y, [len(y) - self.share, self.share])
         *windows, peaks = torch.split(F.relu_(self.lead_norm(led)), self.share)
         branches = [conv(window) for conv, window in zip(self.convs, windows, strict=True)]
-        branches += [window_maximum(peaks, self.stride), plain[..., :: self.stride]]
+        branches += [window_maximum(peaks, self.stride), every(plain, self.stride)]
         normed: Tensor = self.norm(torch.cat(branches))
         return normed
