@@ -85,3 +85,27 @@ def test_epochs_bound_the_steps_of_small_sets(clips: int, steps: int) -> None:
     assert bounded.steps == steps
     assert bounded.for_clips(clips) == bounded
     assert Optimisation(steps=500).for_clips(clips).steps == 500
+
+
+def test_steps_divide_the_rate_by_ten_at_each_milestone():
+    rates = Optimisation(steps=100, lr=2.0, warmup=4, decay="steps", milestones=(0.5, 0.9))
+    assert rates.lr_at(1) == pytest.approx(1.0)
+    assert {rates.lr_at(step) for step in range(4, 50)} == {2.0}
+    assert [rates.lr_at(step) for step in (50, 89, 90, 99)] == pytest.approx([0.2, 0.2, 0.02, 0.02])
+
+
+def test_a_cosine_falls_from_the_end_of_the_warmup_to_zero():
+    rates = Optimisation(steps=110, lr=3.0, warmup=10, decay="cosine")
+    assert rates.lr_at(9) == rates.lr_at(10) == pytest.approx(3.0)
+    share = np.arange(100) / 100
+    expected = 1.5 * (1 + np.cos(np.pi * share))  # Loshchilov and Hutter 2017, eq. 5
+    np.testing.assert_allclose([rates.lr_at(step) for step in range(10, 110)], expected)
+
+
+def test_epochs_become_steps_and_warmup_for_a_number_of_clips():
+    rates = Optimisation(epochs=65, warmup_epochs=5, batch=64)
+    some = rates.for_clips(1020)
+    assert (some.steps, some.warmup) == (1036, 80)  # 65 and 5 times 1020 / 64, rounded up
+    assert Optimisation(steps=7, warmup=3).for_clips(10**6).steps == 7
+    bounded = Optimisation(steps=500, max_epochs=2, batch=10).for_clips(100)
+    assert bounded.steps == 20
