@@ -6,7 +6,8 @@ official       each data set's own: NTU cross-subject; NW-UCLA views 1 and 2; UT
 xsub           NTU cross-subject: 20 of 40 (NTU RGB+D) or 53 of 106 performers (NTU RGB+D 120)
 xview          NTU RGB+D cross-view: cameras 2 and 3 train
 xset           NTU RGB+D 120 cross-setup: even setups train
-subject=1,3-5  the clips of these subjects train; likewise camera= and setup=
+subject=1,3-5  the clips of these subjects train; likewise camera= and setup=; ``unknown`` may be
+               one of the numbers
 name=FILE      the clips named in a text file train, one name per line
 =============  ====================================================================================
 
@@ -225,6 +226,9 @@ def _by_key(clips: HasClips, rule: str) -> NDArray[np.bool_]:
 def _numbers(value: str, rule: str) -> set[int]:
     numbers: set[int] = set()
     for part in value.split(","):
+        if part.strip() == "unknown":
+            numbers.add(-1)
+            continue
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not match or int(match[2] or match[1]) - int(match[1]) > 10_000:
             raise UsageError(f"--split {rule}: expected numbers, for example subject=1,3,5-8")

@@ -160,3 +160,9 @@ def test_rules_that_make_no_sense_are_refused(rule: str, message: str) -> None:
 def test_a_part_without_clips_is_refused() -> None:
     with pytest.raises(DataError, match="no test clip"):
         split_clips(clips(["a", "b"], subjects=[1, 1]), "subject=1")
+
+
+def test_clips_of_unknown_performers_can_be_named() -> None:
+    file = clips([f"c{i}" for i in range(4)], subjects=[1, -1, 2, -1])
+    assert split_clips(file, "subject=1,unknown").train.tolist() == [0, 1, 3]
+    assert split_clips(file, "subject=unknown").test.tolist() == [0, 2]
