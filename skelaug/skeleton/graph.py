@@ -105,9 +105,12 @@ def spatial_configuration(parents: Sequence[int]) -> Matrix:
 
     Returns:
         3 V V: senders as far from the `center` as the receiver (on a tree: itself), nearer,
-        farther. Their sum is the column-normalised adjacency with self loops.
+        farther. Their sum D^-1 (A + I) is a mean: what a joint receives from its neighbours and
+        itself has weights that add up to one. (The paper divides each subset by its own size; its
+        authors' code, like here, by the size of all three.)
     """
-    whole = column_normalized(adjacency(parents) + np.eye(len(parents)))
+    neighbours = adjacency(parents) + np.eye(len(parents))
+    whole = column_normalized(neighbours).T
     depth = hops(parents)[center(parents)]
     receiver, sender = depth[:, None], depth[None, :]
     return np.stack(
@@ -128,8 +131,9 @@ def disentangled(parents: Sequence[int], scales: int) -> Matrix:
 def hop_subsets(parents: Sequence[int], max_hop: int = 2, normalize_hop: int = 10) -> Matrix:
     """EfficientGCN's subsets: joints at distance 0 to max_hop, (max_hop + 1) V V.
 
-    As in its authors' code, columns are normalised over all joints within `normalize_hop` before
-    the subsets are taken, so that the subsets together do not add up to one.
+    As in its authors' code and weights, columns receive and rows send here, and columns are
+    normalised over all joints within `normalize_hop` before the subsets are taken, so that the
+    subsets together do not add up to one.
     """
     distance = hops(parents)
     whole = column_normalized((distance <= normalize_hop).astype(np.float64))

@@ -2,7 +2,7 @@
 
 A learned topology that all channels share is refined per channel and clip by how much two joints
 differ. Letters: n samples times persons, c channels, t frames, v and u joints (u receives), s
-subsets, r channels of the relation, m persons, y classes. Maps lie as C N V T (see `temporal`).
+subsets, r channels of the relation, m persons, y classes. Maps lie as C N V T (see `maps`).
 """
 
 from __future__ import annotations
@@ -10,48 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skelaug.models.recognizers.temporal import ChannelNorm, MultiScaleTemporal, Pointwise, every
+from skelaug.models.recognizers.maps import ChannelNorm, Pointwise, shortcut, subset_sum
+from skelaug.models.recognizers.temporal import MultiScaleTemporal, every
 from skelaug.shapes import check_shape
 from skelaug.skeleton.graph import directed_subsets
 
 __all__ = ["CTRGCN", "TopologyRefinement"]
-
-
-class _SubsetSum(torch.autograd.Function):
-    """y_c = sum over s of R_sc x_sc, for R: S B U V and x: S B V T; B counts channels and samples.
-
-    Written by hand because every sum over subsets then happens inside the matrix product.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, topology: Tensor, x: Tensor) -> Tensor:
-        ctx.save_for_backward(topology, x)
-        y = torch.bmm(topology[0], x[0])
-        for one, part in zip(topology[1:], x[1:], strict=True):
-            y.baddbmm_(one, part)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        topology, x = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        to_topology, to_x = torch.empty_like(topology), torch.empty_like(x)
-        for s in range(len(x)):
-            torch.bmm(grad, x[s].mT, out=to_topology[s])
-            torch.bmm(topology[s].mT, grad, out=to_x[s])
-        return to_topology, to_x
-
-
-def _shortcut(inputs: int, outputs: int) -> nn.Module:
-    if inputs == outputs:
-        return nn.Identity()
-    return nn.Sequential(Pointwise(inputs, outputs), ChannelNorm(outputs))
 
 
 class TopologyRefinement(nn.Module):
@@ -77,7 +47,7 @@ class TopologyRefinement(nn.Module):
         self.refine_bias = nn.Parameter(torch.zeros(s, outputs))
         self.norm = ChannelNorm(outputs)
         nn.init.constant_(self.norm.weight, 1e-6)
-        self.shortcut = _shortcut(inputs, outputs)
+        self.shortcut = shortcut(inputs, outputs)
 
     def topologies(self, x: Tensor) -> Tensor:
         """The topology of every subset, channel and sample (eq. 3 and 4): C N V T to S C N U V.
@@ -98,10 +68,8 @@ class TopologyRefinement(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """C N V T to C' N V T."""
         s, c, _ = self.refine.shape
-        n, v, t = x.shape[1:]
-        topologies = self.topologies(x).view(s, c * n, v, v)
-        y: Tensor = _SubsetSum.apply(topologies, self.transform(x).view(s, c * n, v, t))  # type: ignore[no-untyped-call]
-        return F.relu_(self.norm(y.view(c, n, v, t)) + self.shortcut(x))
+        y = subset_sum(self.topologies(x), self.transform(x).view(s, c, *x.shape[1:]))
+        return F.relu_(self.norm(y) + self.shortcut(x))
 
 
 class _Block(nn.Module):
@@ -114,7 +82,7 @@ class _Block(nn.Module):
         self.stride = stride
         self.graph = TopologyRefinement(inputs, outputs, subsets)
         self.time = MultiScaleTemporal(outputs, outputs, kernel=5, dilations=(1, 2), stride=stride)
-        self.shortcut = _shortcut(inputs, outputs) if residual else None
+        self.shortcut = shortcut(inputs, outputs) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.time(self.graph(x))

@@ -1,12 +1,4 @@
-"""Layers over time, and the memory order that makes them and the graph layers fast.
-
-Inside these networks a map lies as C N V T: channels outermost, frames innermost, persons counted
-as samples. A 1x1 convolution is then one matrix product over all positions, a batch normalisation
-runs over whole rows, a graph product is a batched matrix product on contiguous memory, and a
-temporal convolution is a convolution of one image of N V rows; nothing is ever transposed. On a
-CPU this is about twice as fast as the usual N C T V. Letters: n samples times persons, c channels,
-v joints, t frames.
-"""
+"""Layers over time, on maps that lie as C N V T (see `maps`): t, the frames, is the last axis."""
 
 from __future__ import annotations
 
@@ -18,47 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = [
-    "ChannelNorm",
-    "MultiScaleTemporal",
-    "Pointwise",
-    "TemporalConv",
-    "every",
-    "window_maximum",
-]
+from skelaug.models.recognizers.maps import ChannelNorm, Pointwise
 
-
-class ChannelNorm(nn.BatchNorm1d):
-    """Batch normalisation of each channel of a C N V T map."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """C ... to the same shape."""
-        normed: Tensor = super().forward(x.flatten(1).unsqueeze(0))
-        return normed.view(x.shape)
-
-
-class Pointwise(nn.Module):
-    """A 1x1 convolution: one matrix product over all positions.
-
-    Weights are drawn like the convolutions of the published networks (He et al. 2015, fan out),
-    biases start at zero.
-
-    Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
-        groups: Convolutions that lie side by side here; each has outputs / groups channels, which
-            its initial weights depend on.
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, groups: int = 1) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) * math.sqrt(2 * groups / outputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """C ... to C' ..."""
-        y = torch.addmm(self.bias[:, None], self.weight, x.flatten(1))
-        return y.view(-1, *x.shape[1:])
+__all__ = ["MultiScaleTemporal", "TemporalConv", "every", "window_maximum"]
 
 
 class TemporalConv(nn.Module):
