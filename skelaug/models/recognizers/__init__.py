@@ -13,6 +13,7 @@ from torch import nn
 from skelaug.models.recognizers.compact import Compact
 from skelaug.models.recognizers.ctr_gcn import CTRGCN
 from skelaug.models.recognizers.fg_stformer import FGSTFormer
+from skelaug.models.recognizers.st_gcn import STGCN
 
 __all__ = ["RECOGNIZERS"]
 
@@ -20,4 +21,5 @@ RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {
     "compact": Compact,
     "ctr-gcn": CTRGCN,
     "fg-stformer": FGSTFormer,
+    "st-gcn": STGCN,
 }
