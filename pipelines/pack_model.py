@@ -65,7 +65,10 @@ def main() -> None:
             meta["scores"] = kept
             meta["sampling"] = {**meta["sampling"], **options.sampling}
         save_checkpoint(options.out / f"{role}.safetensors", replace(part, meta=meta), half=True)
-    write_text(options.out / "card.md", _card(options.out.name, parts, scores))
+    card = options.out / "card.md"
+    before = card.read_text(encoding="utf-8") if card.exists() else ""
+    _, title, recognizer = before.partition("\n## Recognizer\n")  # the other script writes that
+    write_text(card, _card(options.out.name, parts, scores) + title + recognizer)
 
 
 def _card(name: str, parts: dict[str, Checkpoint], scores: dict) -> str:

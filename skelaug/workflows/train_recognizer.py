@@ -227,19 +227,23 @@ def _test(motions: TrainingMotions, directory: RunDirectory, progress: Progress)
         return {}
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     recognizer = load_recognizer(directory.path, device=device)
-    tally = Tally(clips.classes, recognizer.classes)
+    tally, unseen = (Tally(clips.classes, recognizer.classes) for _ in range(2))
     with progress("testing", total=len(rows)) as advance:
         for start in range(0, len(rows), _CHUNK):
             some = rows[start : start + _CHUNK]
             answers = recognizer.logits(file[row] for row in some).argmax(axis=1)
             for row, answer in zip(some, answers, strict=True):
                 tally.add(int(file.labels[row]), int(answer))
+                if row not in clips.leaked:
+                    unseen.add(int(file.labels[row]), int(answer))
             advance(len(some))
     tally.draw(directory.path / CONFUSION, title="test part")
     fields = tally.fields()
     return {
         "clips": len(rows),
         "accuracy": fields["accuracy"],
+        **({"accuracy_without_copies": unseen.fields()["accuracy"]} if clips.leaked else {}),
+        "copies": len(clips.leaked),
         "chance": fields["chance"].majority,
         "classes": {row.label: row.accuracy for row in fields["class_accuracy"]},
     }

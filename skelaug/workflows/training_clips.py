@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,6 +73,19 @@ class TrainingClips:
         found = Counter(self.labels.tolist())
         return {name: found.get(index, 0) for index, name in enumerate(self.classes)}
 
+    @cached_property
+    def leaked(self) -> frozenset[int]:
+        """Test clips with the very positions of a clip outside the test part, as rows of the file.
+
+        Empty for images. All clips are read once.
+        """
+        if not isinstance(self.file, SequenceFile):
+            return frozenset()
+        test = set(self.split.test.tolist())
+        found = {row: _digest(self.file, row) for row in range(len(self.file.names))}
+        outside = {digest for row, digest in found.items() if row not in test}
+        return frozenset(row for row in test if found[row] in outside)
+
     @property
     def fps(self) -> float:
         """The most frequent frame rate."""
@@ -118,6 +132,10 @@ class TrainingClips:
         if unknown:
             found.append(f"{unknown} clips have no label")
         return [*self.split.notes, *found]
+
+
+def _digest(file: SequenceFile, row: int) -> bytes:
+    return hashlib.sha256(file[row].positions.tobytes()).digest()
 
 
 def _list(names: Sequence[str]) -> str:
