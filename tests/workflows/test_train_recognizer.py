@@ -273,3 +273,24 @@ def test_images_are_refused(data_file, tmp_path):
     images.run(images.ImagesConfig(data=data_file, out=tmp_path / "images.h5"))
     with pytest.raises(UsageError, match="file of sequences"):
         train(tmp_path / "images.h5", tmp_path / "run")
+
+
+def test_test_clips_that_are_copies_of_training_clips_are_counted(
+    data_file, tmp_path, labelled_clips, write_file
+):
+    clips = labelled_clips()
+    taught = next(clip for clip in clips if clip.subject == 1)
+    clips.append(taught.replaced(name="copy", subject=3))
+    classes = tuple(dict.fromkeys(clip.label for clip in clips))
+    data = write_file(tmp_path / "d.h5", clips, classes=classes)
+    assert training_clips(data, split="subject=1,2").leaked == {len(clips) - 1}
+    scores = train(data, tmp_path / "run", "split=subject=1,2").scores
+    assert (scores["clips"], scores["copies"]) == (9, 1)
+    assert round(scores["accuracy_without_copies"] * 8) in (
+        round(scores["accuracy"] * 9),
+        round(scores["accuracy"] * 9) - 1,
+    )
+    assert (
+        "accuracy_without_copies"
+        not in train(data_file, tmp_path / "clean", "split=subject=1,2").scores
+    )
