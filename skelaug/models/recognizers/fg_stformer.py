@@ -315,7 +315,7 @@ class FGSTFormer(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """N C_0 T V M to what the last layer sees: means over frames, nodes and persons, hidden."""
         means = torch.cat([nodes.mean(dim=(1, 2)) for nodes in self.branches(x)], dim=-1)
-        pooled = means.view(len(x), -1, means.shape[-1]).mean(dim=1)
+        pooled = means.view(x.shape[0], -1, means.shape[-1]).mean(dim=1)
         return F.leaky_relu(self.hidden(pooled), SLOPE)
 
     def forward(self, x: Tensor) -> Tensor:
