@@ -19,6 +19,9 @@ __all__ = ["EXAMPLES", "train"]
 EXAMPLES = [
     "skelaug train diffusion data.h5 --out run --set optimisation.steps=20",
     "skelaug train guide data.h5 --out guide --set optimisation.steps=20",
+    "skelaug train recognizer data.h5 --out r --split subject=1,2 --set optimisation.steps=9",
+    "skelaug train recognizer data.h5 --out few --init-from kinect20 --set optimisation.steps=20",
+    "skelaug train recognizer data.h5 --out ctr --preset paper --set model.name=ctr-gcn --dry-run",
     "skelaug train diffusion data.h5 --out run --split subject=1,2 --dry-run",
     "skelaug train diffusion data.h5 --out run --preset paper --dry-run --json",
 ]
@@ -80,7 +83,14 @@ def train(
 
     Settings come from the defaults, then --preset, --config, --set and the flags here; the result
     lies in RUN/config.yaml. Ctrl-C saves and ends; --resume goes on and gives the very files that
-    an uninterrupted run gives. RUN/model.safetensors is what `skelaug synth --model RUN` uses.
+    an uninterrupted run gives. RUN/model.safetensors is what `skelaug synth --model RUN` and
+    `skelaug predict --model RUN` use.
+
+    A recognizer is tested once, at its last step, on the clips that --split leaves: accuracy by
+    class in RUN/scores.json, RUN/confusion.png. --preset paper is the published schedule of the
+    network chosen by --set model.name= (fg-stformer, ctr-gcn, ms-g3d, efficient-gcn, st-gcn);
+    published scores fuse four of them, one for each --set streams=[joint], [bone],
+    [joint_motion], [bone_motion].
 
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.
