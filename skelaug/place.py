@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skelaug.errors import DependencyError
 
-__all__ = ["Place", "training_place"]
+__all__ = ["Place", "one_thread_each", "training_place"]
 
 _PATIENCE = timedelta(hours=2)
 
@@ -96,3 +96,22 @@ def training_place(device: str = "auto") -> Iterator[Place]:
         yield Place(chosen, rank=dist.get_rank(), world=world)
     finally:
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def one_thread_each(workers: int) -> Iterator[None]:
+    """Inside the block every thread computes alone; what torch was set to comes back after it.
+
+    Small pieces of work are faster side by side, a thread each, than one after the other on all
+    threads, and much faster where other programs keep some of the processors busy.
+
+    Args:
+        workers: How many threads there are; a single one keeps all processors.
+    """
+    threads = torch.get_num_threads()
+    if workers > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

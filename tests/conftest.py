@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -170,6 +171,92 @@ def _write_model(folder: Path, *, conditional: bool, classes: tuple[str, ...]) -
     checkpoint = Checkpoint("sketch", {}, sketched, layout, classes, {"what": "sketch"})
     save_checkpoint(folder / "sketch.safetensors", checkpoint)
     return folder
+
+
+_NARROW: dict[str, dict[str, object]] = {"compact": {"widths": [8, 16]}, "ctr-gcn": {"width": 8}}
+
+
+def _write_recognizer(
+    folder: Path,
+    *,
+    classes: tuple[str, ...],
+    layout: str,
+    kind: str,
+    arguments: dict[str, object],
+    preparation: dict[str, Any],
+    streams: tuple[str, ...],
+    seed: int,
+    file: str,
+) -> Path:
+    """Untrained weights that give clips different answers, as a run directory."""
+    import torch
+
+    from skelaug.checkpoint import Checkpoint, save_checkpoint
+    from skelaug.models.recognizers import RECOGNIZERS
+    from skelaug.models.recognizers.streams import as_streams
+    from skelaug.seeds import generator
+    from skelaug.skeleton.preparation import PROFILES
+
+    joints = get_layout(layout)
+    arguments = {
+        "parents": list(joints.parents),
+        "num_classes": len(classes),
+        "persons": preparation["persons"],
+        "channels": 3 * len(streams),
+        **arguments,
+    }
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.random.set_rng_state(generator(seed).get_state())
+        network = RECOGNIZERS[kind](**arguments)
+        for weight in network.parameters():  # some paths start switched off
+            weight.add_(0.05 * torch.randn(weight.shape))
+        profile, persons = PROFILES[preparation["profile"]], preparation["persons"]
+        clips = [profile.place(clip, persons) for clip in _labelled_clips(layout=layout)]
+        fitted = np.stack([profile.fit(clip, preparation["frames"]) for clip in clips])
+        x = as_streams(torch.from_numpy(fitted).permute(0, 4, 1, 3, 2), streams, joints.parents)
+        for _ in range(10):  # normalisations find means and deviations
+            network(x)
+        logits = network.eval()(x)
+        network.classify.weight.mul_(4 / logits.std())
+        network.classify.bias.sub_(network(x).mean(0))
+    meta = {"what": "recognizer", "preparation": preparation, "streams": list(streams)}
+    checkpoint = Checkpoint(kind, arguments, network.state_dict(), joints, classes, meta)
+    save_checkpoint(folder / f"{file}.safetensors", checkpoint)
+    return folder
+
+
+@pytest.fixture
+def make_recognizer(tmp_path: Path) -> Callable[..., Path]:
+    """``make_recognizer(name="recognizer", classes=..., kind=..., streams=...)``: a run folder.
+
+    A narrow network with random weights; its preparation is 16 frames of one person.
+    """
+
+    def make(
+        name: str | Path = "recognizer",
+        *,
+        classes: tuple[str, ...] = CLASSES,
+        layout: str = "kinect_20",
+        kind: str = "compact",
+        arguments: dict[str, object] | None = None,
+        preparation: dict[str, object] | None = None,
+        streams: tuple[str, ...] = ("joint",),
+        seed: int = 0,
+        file: str = "model",
+    ) -> Path:
+        return _write_recognizer(
+            tmp_path / name,
+            classes=classes,
+            layout=layout,
+            kind=kind,
+            arguments=_NARROW.get(kind, {}) if arguments is None else arguments,
+            preparation={"profile": "heading", "frames": 16, "persons": 1, **(preparation or {})},
+            streams=streams,
+            seed=seed,
+            file=file,
+        )
+
+    return make
 
 
 @pytest.fixture

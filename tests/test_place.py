@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skelaug.errors import DependencyError
-from skelaug.place import Place, training_place
+from skelaug.place import Place, one_thread_each, training_place
 
 CPU = torch.device("cpu")
 
@@ -34,3 +34,16 @@ def test_a_device_that_is_not_there_is_named_with_a_way_out(device):
     message = rf"--device {device}: .*; try --device cpu"
     with pytest.raises(DependencyError, match=message), training_place(device):
         pass
+
+
+@pytest.mark.parametrize(("workers", "inside"), [(1, 2), (2, 1), (5, 1)])
+def test_several_workers_compute_on_a_thread_each_and_one_on_all(workers, inside):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt), one_thread_each(workers):
+            assert torch.get_num_threads() == inside
+            raise KeyboardInterrupt
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

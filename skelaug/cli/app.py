@@ -15,9 +15,11 @@ from skelaug.cli import (
     doctor,
     evaluate,
     exits,
+    export,
     images,
     info,
     models,
+    predict,
     render,
     synth,
     train,
@@ -74,6 +76,8 @@ _mount(info.info, info.EXAMPLES)
 _mount(train.train, train.EXAMPLES)
 _mount(synth.synth, synth.EXAMPLES)
 _mount(evaluate.evaluate, evaluate.EXAMPLES, name="eval")
+_mount(predict.predict, predict.EXAMPLES)
+_mount(export.export, export.EXAMPLES)
 _mount(view.view, view.EXAMPLES)
 _mount(models.models, models.EXAMPLES)
 _mount(doctor.doctor, doctor.EXAMPLES)

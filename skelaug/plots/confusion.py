@@ -31,7 +31,7 @@ def draw_confusion(
     Args:
         path: The PNG to write, whole or not at all.
         matrices: Name of a set to counts R K.
-        rows: Names of the true classes R.
+        rows: Names of the true classes R; one that is no column is never answered right.
         columns: Names of the answers K.
 
     Raises:
@@ -62,5 +62,6 @@ def draw_confusion(
 
 
 def _hits(matrix: NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> float:
-    right = sum(int(matrix[i, columns.index(name)]) for i, name in enumerate(rows))
+    known = [(i, columns.index(name)) for i, name in enumerate(rows) if name in columns]
+    right = sum(int(matrix[place]) for place in known)
     return right / max(int(matrix.sum()), 1)

@@ -7,9 +7,8 @@ same bit for bit alone, among a thousand, on one process or on eight, and after 
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer
 from skelaug.models import build
 from skelaug.optimisation import autocast_dtype
+from skelaug.place import one_thread_each
 from skelaug.seeds import Stream, generator
 
 __all__ = ["GROUP", "Address", "ImageGenerator", "Recipe"]
@@ -150,7 +150,7 @@ class ImageGenerator:
             for i in places:
                 images[i] = group[addresses[i].sample % GROUP]
 
-        with _one_thread_each(self.workers), ThreadPoolExecutor(self.workers) as pool:
+        with one_thread_each(self.workers), ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(fill, _groups(addresses)))
         return images
 
@@ -233,18 +233,6 @@ class _Guide:
 
 def _log_likelihood(network: Callable[[Tensor], Tensor], labels: Tensor) -> LogLikelihood:
     return label_log_likelihood(network, labels)
-
-
-@contextlib.contextmanager
-def _one_thread_each(workers: int) -> Iterator[None]:
-    """Groups are small: side by side on a thread each they are faster than on all threads."""
-    if workers > 1:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if workers > 1:
-            torch.set_num_threads(workers)
 
 
 def _ready(checkpoint: Checkpoint, device: torch.device) -> nn.Module:

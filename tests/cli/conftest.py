@@ -135,10 +135,12 @@ def sandbox(
     make_sequence: Callable,
     write_file: Callable,
     make_model: Callable,
+    make_recognizer: Callable,
 ) -> Path:
     """The current folder of a test: data.h5, synthetic.h5, kicks.h5, images.h5 and raw files.
 
-    A tiny model with random weights stands in for the packaged one.
+    A tiny model with random weights stands in for the packaged one; `recognizer` and `bones` are
+    such runs.
     """
     full = _everything / "files"
     if not full.exists():
@@ -168,10 +170,14 @@ def sandbox(
         (full / "poses.yaml").write_text(RECIPE)
         _raw_recordings(full)
         (full / "my_layout.yaml").write_text(_layout(["hip", "chest", "head"]))
+        make_recognizer(full / "recognizer")
+        make_recognizer(full / "bones", streams=("bone",), seed=1)
     folder = tmp_path / "sandbox"
     shutil.copytree(full, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(zoo, "_HERE", make_model("zoo/kinect20").parent)
+    packaged = make_model("zoo/kinect20")
+    shutil.copy(full / "recognizer" / "model.safetensors", packaged / "recognizer.safetensors")
+    monkeypatch.setattr(zoo, "_HERE", packaged.parent)
     return folder
 
 

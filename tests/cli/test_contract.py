@@ -21,8 +21,8 @@ from skelaug.cli.exits import EXIT_CODES
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = typer.main.get_command(app).commands
 MODULES = {"eval": "evaluate"}
-TAKES_LONG = {"train", "eval"}  # they train networks
-WRITES = {"convert", "images", "train", "synth", "view"}
+TAKES_LONG = {"train", "eval", "export"}  # they train or trace networks
+WRITES = {"convert", "export", "images", "predict", "synth", "train", "view"}
 HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "yaml", "PIL", "safetensors"}
 
 
@@ -132,7 +132,9 @@ def test_a_mistake_on_the_command_line_is_one_line_that_says_where_help_is(skela
     assert f"see `skelaug {command} --help`" in failed.error
 
 
-@pytest.mark.parametrize("command", ["info", "view", "images", "train", "synth", "eval"])
+@pytest.mark.parametrize(
+    "command", ["info", "view", "images", "train", "synth", "eval", "predict", "export"]
+)
 def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
     arguments = {
         "view": ["nowhere.h5", "-o", "a.png"],
@@ -140,6 +142,7 @@ def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
         "train": ["diffusion", "nowhere.h5", "--out", "run"],
         "synth": ["--label", "kick", "--model", "nowhere.h5", "-o", "a.h5"],
         "eval": ["nowhere.h5", "kicks.h5"],
+        "export": ["nowhere.h5", "a.onnx"],
     }.get(command, ["nowhere.h5"])
     failed = skelaug(command, *arguments)
     assert failed.code == 5, failed.err
@@ -149,7 +152,7 @@ def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
 @pytest.mark.parametrize(
     "content_of", [b"", b"\x89HDF\r\n\x1a\n" + b"\0" * 200, b"clip,x,y\n1,2,3\n"]
 )
-@pytest.mark.parametrize("command", ["info", "view"])
+@pytest.mark.parametrize("command", ["info", "view", "predict"])
 def test_a_damaged_input_exits_with_3_and_is_named(skelaug, sandbox, command, content_of):
     (sandbox / "junk.h5").write_bytes(content_of)
     failed = skelaug(command, "junk.h5", *(["-o", "a.png"] if command == "view" else []))

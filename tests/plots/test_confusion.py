@@ -37,3 +37,10 @@ def test_sizes_that_differ_are_refused_and_write_nothing(tmp_path):
     with pytest.raises(ValueError, match="R = 3"):
         draw_confusion(tmp_path / "a.png", {"x": np.eye(2, 3)}, rows=CLASSES, columns=CLASSES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_that_no_answer_can_name_is_a_row_without_a_right_one(tmp_path):
+    path = tmp_path / "confusion.png"
+    counts = np.array([[4, 0], [1, 1]])
+    draw_confusion(path, {"data.h5": counts}, rows=["kick", "jump"], columns=["kick", "walk"])
+    assert path.stat().st_size > 0
