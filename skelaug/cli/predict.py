@@ -44,6 +44,12 @@ def predict(
             "else equal]",
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="RULE", help="Only clips outside the training part of this rule."
+        ),
+    ] = None,
     window: Annotated[
         int | None,
         typer.Option("--window", min=1, help="Frames of a sliding window.  [default: whole clips]"),
@@ -85,12 +91,13 @@ def predict(
     The models' logits are added up, so their classes must be the same. If a clip has more persons
     than a model was trained for, the first ones in it are looked at. Where the file knows labels,
     the summary gives the accuracy beside chance; a clip whose class the model lacks counts as
-    wrong. Exit code 6: some clips have no measured joint and no line.
+    wrong, and clips that a model was trained on are told apart. Exit code 6: some clips have no measured joint and no line.
 
     JSON: data, output, confusion, models (name, kind, streams, weight), classes, clips, windows,
     rejected (name, reason), accuracy, known_accuracy (without classes that the model lacks),
-    class_accuracy (label, clips, accuracy), chance (uniform, majority), unknown_classes, warnings,
-    seconds, clips_per_second, predictions (without -o: name, start_frame, end_frame,
+    unseen_accuracy (without training_clips), class_accuracy (label, clips, accuracy), chance
+    (uniform, majority), training_clips, unknown_classes, warnings, seconds, clips_per_second,
+    predictions (without -o: name, start_frame, end_frame,
     start_seconds, end_seconds, label, probability, truth, probabilities), dry_run.
     """
     from skelaug.config import load
@@ -102,6 +109,7 @@ def predict(
         "data": poses,
         "models": model,
         "weights": weights.split(",") if weights is not None else None,
+        "split": split,
         "window": window,
         "stride": stride,
         "out": output,
@@ -136,7 +144,12 @@ def _summary(report: PredictReport) -> str:
     if report.accuracy is None or report.chance is None:
         return what
     chance = max(report.chance.uniform, report.chance.majority)
-    return f"{what}, {100 * report.accuracy:.1f} % right (chance {100 * chance:.1f} %)"
+    what += f", {100 * report.accuracy:.1f} % right (chance {100 * chance:.1f} %)"
+    if report.unknown_classes and report.known_accuracy is not None:
+        what += f"; {100 * report.known_accuracy:.1f} % of the classes that the model knows"
+    if report.unseen_accuracy is not None:
+        what += f"; {100 * report.unseen_accuracy:.1f} % of clips that no model was trained on"
+    return what
 
 
 def _note(report: PredictReport) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt
 from scipy.special import softmax
 
+from skelaug.data.splits import split_clips
+from skelaug.data.splits import split_clips
 from skelaug.data.store import SequenceFile
-from skelaug.errors import DataError, UsageError
+from skelaug.errors import DataError, SkelaugError, UsageError
 from skelaug.files import replacing, require_file, require_new
 from skelaug.metrics.fusion import fuse
 from skelaug.models.recognizers.streams import FUSION_WEIGHTS
@@ -46,6 +48,7 @@ class PredictConfig(BaseModel, frozen=True, extra="forbid"):
         models: Packaged models, run directories or safetensors files; their logits are fused.
         weights: One per model; None takes 0.6 for the streams joint and bone and 0.4 for motions
             where each model has one stream and no two the same, else 1 for all.
+        split: A protocol or rule; only clips outside its training part are named. Empty takes all.
         window: Frames of a sliding window; None takes whole clips.
         stride: Frames from one window to the next; None is half a window.
         out: File to write; None hands the lines to the caller.
@@ -58,6 +61,7 @@ class PredictConfig(BaseModel, frozen=True, extra="forbid"):
     data: Path
     models: tuple[str, ...] = Field(default=("kinect20",), min_length=1)
     weights: tuple[NonNegativeFloat, ...] | None = None
+    split: str = ""
     window: PositiveInt | None = None
     stride: PositiveInt | None = None
     out: Path | None = None
@@ -147,6 +151,7 @@ class _Job:
 
     def __init__(self, config: PredictConfig, file: SequenceFile, device: torch.device) -> None:
         self.config, self.file = config, file
+        self.rows: list[int] = _rows(file, config.split)
         if not len(file):
             raise DataError(f"{file.path}: expected clips, got none")
         if config.confusion is not None and (file.labels < 0).all():
@@ -157,7 +162,8 @@ class _Job:
         self.classes = self.recognizers[0].classes
         self.orders = [_order(self.recognizers[0], one) for one in self.recognizers]
         self.weights = config.weights or _weights(self.recognizers)
-        self.tally = Tally(file.classes, self.classes)
+        self.tally, self.unseen = (Tally(file.classes, self.classes) for _ in range(2))
+        self.seen = _seen(file, self.recognizers)
         self.rejected: list[Rejection] = []
         self.kept: list[dict[str, Any]] | None = None
         self.answered = self.clips = 0
@@ -173,6 +179,7 @@ class _Job:
         found = answers(
             self.file,
             self.recognizers,
+            rows=self.rows,
             batch=config.batch,
             window=config.window,
             stride=config.stride,
@@ -187,7 +194,7 @@ class _Job:
             first = self.rejected[0]
             raise DataError(
                 f"{self.file.path}: expected clips that can be used, got none of "
-                f"{len(self.file)}; the first, {first.name!r}: {first.reason}"
+                f"{len(self.rows)}; the first, {first.name!r}: {first.reason}"
             )
 
     def keep(self, predictions: list[Prediction]) -> None:
@@ -197,13 +204,16 @@ class _Job:
 
     def _total(self) -> int:
         window, stride = self.config.window, self.config.stride
-        return sum(len(spans(int(frames), window, stride)) for frames in self.file.lengths)
+        frames = self.file.lengths[self.rows]
+        return sum(len(spans(int(own), window, stride)) for own in frames)
 
     def _predictions(self, some: Answers) -> Iterator[Prediction]:
         for piece, row in zip(some.pieces, self._probabilities(some), strict=True):
             order = np.argsort(-row, kind="stable")
             best = int(order[0])
-            self.tally.add(int(self.file.labels[piece.clip]), best)
+            label = int(self.file.labels[piece.clip])
+            self.tally.add(label, best)
+            self.unseen.add(-1 if self.seen[piece.clip] else label, best)
             self.answered += 1
             self.clips += piece.clip != self._last
             self._last = piece.clip
@@ -242,7 +252,7 @@ class _Job:
 
     def report(self, *, seconds: float, dry_run: bool) -> PredictReport:
         """What was found, or would be looked for."""
-        clips = len(self.file) if dry_run else self.clips
+        clips = len(self.rows) if dry_run else self.clips
         pieces = self._total() if dry_run else self.answered
         rows = zip(self.recognizers, self.weights, strict=True)
         return PredictReport(
@@ -258,12 +268,36 @@ class _Job:
             windows=pieces if self.config.window else None,
             rejected=self.rejected,
             **self.tally.fields(),
+            training_clips=int(self.seen.sum()),
+            unseen_accuracy=self.unseen.accuracy() if self.seen.any() else None,
             warnings=self.tally.warnings(self.file.path.name),
             seconds=round(seconds, 3),
             clips_per_second=0.0 if dry_run else round(clips / seconds, 1),
             predictions=self.kept,
             dry_run=dry_run,
         )
+
+
+def _rows(file: SequenceFile, split: str) -> list[int]:
+    """All clips, or those that a split leaves for the test."""
+    rows = split_clips(file, split).test if split else np.arange(len(file))
+    return [int(row) for row in rows]
+
+
+def _seen(file: SequenceFile, recognizers: Sequence[Recognizer]) -> NDArray[np.bool_]:
+    """Which clips of a file a model was trained on, as far as the models tell, N."""
+    seen = np.zeros(len(file), dtype=np.bool_)
+    for recognizer in recognizers:
+        told = recognizer.checkpoint.meta.get("split")
+        if not isinstance(told, Mapping):
+            continue
+        try:
+            split = split_clips(file, str(told.get("rule", "")))
+        except SkelaugError:  # trained on a file of another kind
+            continue
+        if split.hash == told.get("hash"):
+            seen[split.train] = True
+    return seen
 
 
 def _order(first: Recognizer, other: Recognizer) -> list[int]:

@@ -94,20 +94,22 @@ def answers(
     file: SequenceFile,
     recognizers: Sequence[Recognizer],
     *,
+    rows: Sequence[int] | None = None,
     batch: int = 32,
     window: int | None = None,
     stride: int | None = None,
 ) -> Generator[Answers]:
-    """What recognizers say of all clips of a file, in their order, some pieces at a time.
+    """What recognizers say of the clips of a file, in their order, some pieces at a time.
 
     Args:
         file: The clips.
         recognizers: Those with equal preparations share the prepared clips.
+        rows: Which of the clips; None takes all.
         batch: Pieces at a time.
         window: See `spans`.
         stride: See `spans`.
     """
-    pieces = _pieces(file, window, stride)
+    pieces = _pieces(file, range(len(file)) if rows is None else rows, window, stride)
     batches = iter(lambda: list(islice(pieces, batch)), [])
     on_cpu = all(one.device.type == "cpu" for one in recognizers)
     workers = torch.get_num_threads() if on_cpu else 1
@@ -115,9 +117,9 @@ def answers(
 
 
 def _pieces(
-    file: SequenceFile, window: int | None, stride: int | None
+    file: SequenceFile, rows: Sequence[int], window: int | None, stride: int | None
 ) -> Iterator[tuple[Piece, SkeletonSequence]]:
-    for index in range(len(file)):
+    for index in rows:
         clip = file[index]
         for start, end in spans(clip.num_frames, window, stride):
             yield Piece(index, start, end), cut(clip, start, end)

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from skelaug.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from skelaug.data.splits import split_clips
 from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.workflows.predict import PredictConfig, run
@@ -210,6 +211,24 @@ def test_a_class_that_the_model_lacks_is_reported_and_never_right(
         assert min(image.size) > 200
 
 
+def test_clips_that_the_model_was_trained_on_are_told_apart(make_recognizer, data_file):
+    with SequenceFile(data_file) as file:
+        split = split_clips(file, "subject=1,2")
+    trained = make_recognizer(meta={"split": {"rule": split.rule, "hash": split.hash}})
+    other = make_recognizer("other", meta={"split": {"rule": "subject=1,2", "hash": "0" * 64}})
+    odd = make_recognizer("odd", meta={"split": {"rule": "camera=7", "hash": split.hash}})
+    found, report = predictions(data_file, trained)
+    answers = [*found.values()]
+    unseen = [answers[row]["truth"] == answers[row]["label"] for row in split.test]
+    assert report.training_clips == len(split.train) == 16
+    assert report.unseen_accuracy == pytest.approx(np.mean(unseen))
+    for model in (other, odd):
+        _, report = predictions(data_file, model)
+        assert (report.training_clips, report.unseen_accuracy) == (0, None)
+    _, report = predictions(data_file, other, trained)
+    assert report.training_clips == 16
+
+
 def test_without_labels_there_is_no_truth_and_no_accuracy(
     make_recognizer, make_sequence, write_file, tmp_path
 ):
@@ -285,3 +304,14 @@ def test_files_and_models_that_do_not_fit_are_named(
     write_sequences(none, [], Schema(layout, ("walk",)), provenance=[])
     with pytest.raises(DataError, match="expected clips, got none"):
         predictions(none, folder)
+
+
+def test_only_the_clips_that_a_split_leaves_are_named(make_recognizer, data_file):
+    folder = make_recognizer()
+    everyone, _ = predictions(data_file, folder)
+    some, report = predictions(data_file, folder, split="subject=1,2")
+    with SequenceFile(data_file) as file:
+        left = {name for name, own in zip(file.names, file.subjects, strict=True) if own == 3}
+    assert report.clips == len(left) == 8
+    assert {name for name, _ in some} == left
+    np.testing.assert_allclose(table(some), table({key: everyone[key] for key in some}), atol=1e-5)
