@@ -187,6 +187,7 @@ def _write_recognizer(
     streams: tuple[str, ...],
     seed: int,
     file: str,
+    meta: dict[str, Any],
 ) -> Path:
     """Untrained weights that give clips different answers, as a run directory."""
     import torch
@@ -219,8 +220,8 @@ def _write_recognizer(
         logits = network.eval()(x)
         network.classify.weight.mul_(4 / logits.std())
         network.classify.bias.sub_(network(x).mean(0))
-    meta = {"what": "recognizer", "preparation": preparation, "streams": list(streams)}
-    checkpoint = Checkpoint(kind, arguments, network.state_dict(), joints, classes, meta)
+    told = {"what": "recognizer", "preparation": preparation, "streams": list(streams), **meta}
+    checkpoint = Checkpoint(kind, arguments, network.state_dict(), joints, classes, told)
     save_checkpoint(folder / f"{file}.safetensors", checkpoint)
     return folder
 
@@ -243,6 +244,7 @@ def make_recognizer(tmp_path: Path) -> Callable[..., Path]:
         streams: tuple[str, ...] = ("joint",),
         seed: int = 0,
         file: str = "model",
+        meta: dict[str, Any] | None = None,
     ) -> Path:
         return _write_recognizer(
             tmp_path / name,
@@ -254,6 +256,7 @@ def make_recognizer(tmp_path: Path) -> Callable[..., Path]:
             streams=streams,
             seed=seed,
             file=file,
+            meta=meta or {},
         )
 
     return make

@@ -91,14 +91,15 @@ def predict(
     The models' logits are added up, so their classes must be the same. If a clip has more persons
     than a model was trained for, the first ones in it are looked at. Where the file knows labels,
     the summary gives the accuracy beside chance; a clip whose class the model lacks counts as
-    wrong, and clips that a model was trained on are told apart. Exit code 6: some clips have no measured joint and no line.
+    wrong, and clips that a model was trained on are told apart (--split RULE leaves them out).
+    Exit code 6: some clips have no measured joint and no line.
 
     JSON: data, output, confusion, models (name, kind, streams, weight), classes, clips, windows,
     rejected (name, reason), accuracy, known_accuracy (without classes that the model lacks),
     unseen_accuracy (without training_clips), class_accuracy (label, clips, accuracy), chance
     (uniform, majority), training_clips, unknown_classes, warnings, seconds, clips_per_second,
-    predictions (without -o: name, start_frame, end_frame,
-    start_seconds, end_seconds, label, probability, truth, probabilities), dry_run.
+    predictions (without -o: name, start_frame, end_frame, start_seconds, end_seconds, label,
+    probability, truth, probabilities), dry_run.
     """
     from skelaug.config import load
     from skelaug.workflows import predict as workflow

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,19 +18,22 @@ from pydantic import BaseModel, Field, NonNegativeFloat, PositiveInt
 from scipy.special import softmax
 
 from skelaug.data.splits import split_clips
-from skelaug.data.splits import split_clips
 from skelaug.data.store import SequenceFile
-from skelaug.errors import DataError, SkelaugError, UsageError
+from skelaug.errors import DataError, UsageError
 from skelaug.files import replacing, require_file, require_new
 from skelaug.metrics.fusion import fuse
-from skelaug.models.recognizers.streams import FUSION_WEIGHTS
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.workflows.prediction_batches import Answers, Piece, Rejection, answers, spans
+from skelaug.workflows.prediction_models import (
+    class_order,
+    load_recognizers,
+    stream_weights,
+    training_clips,
+)
 from skelaug.workflows.prediction_report import ModelRow, PredictReport, Tally
 from skelaug.workflows.prediction_text import Prediction, csv_header, csv_row, json_line
 from skelaug.workflows.provenance import file_hashes, write_run_record
-from skelaug.workflows.recognizer import Recognizer, load_recognizer
 
 __all__ = ["PredictConfig", "run"]
 
@@ -152,18 +155,16 @@ class _Job:
     def __init__(self, config: PredictConfig, file: SequenceFile, device: torch.device) -> None:
         self.config, self.file = config, file
         self.rows: list[int] = _rows(file, config.split)
-        if not len(file):
+        if not self.rows:
             raise DataError(f"{file.path}: expected clips, got none")
-        if config.confusion is not None and (file.labels < 0).all():
+        if config.confusion is not None and (file.labels[self.rows] < 0).all():
             raise UsageError(f"--confusion: expected labels in {file.path}, got none; leave it out")
-        self.recognizers = [load_recognizer(name, device=device) for name in config.models]
-        for recognizer in self.recognizers:
-            recognizer.check_clips(file.layout, file.channels, where=str(file.path))
+        self.recognizers = load_recognizers(config.models, file, device=device)
         self.classes = self.recognizers[0].classes
-        self.orders = [_order(self.recognizers[0], one) for one in self.recognizers]
-        self.weights = config.weights or _weights(self.recognizers)
+        self.orders = [class_order(self.recognizers[0], one) for one in self.recognizers]
+        self.weights = config.weights or stream_weights(self.recognizers)
         self.tally, self.unseen = (Tally(file.classes, self.classes) for _ in range(2))
-        self.seen = _seen(file, self.recognizers)
+        self.seen = training_clips(file, self.recognizers)
         self.rejected: list[Rejection] = []
         self.kept: list[dict[str, Any]] | None = None
         self.answered = self.clips = 0
@@ -255,6 +256,7 @@ class _Job:
         clips = len(self.rows) if dry_run else self.clips
         pieces = self._total() if dry_run else self.answered
         rows = zip(self.recognizers, self.weights, strict=True)
+        seen = int(self.seen[self.rows].sum())
         return PredictReport(
             data=str(self.file.path),
             output=_text(self.config.out),
@@ -268,8 +270,8 @@ class _Job:
             windows=pieces if self.config.window else None,
             rejected=self.rejected,
             **self.tally.fields(),
-            training_clips=int(self.seen.sum()),
-            unseen_accuracy=self.unseen.accuracy() if self.seen.any() else None,
+            training_clips=seen,
+            unseen_accuracy=self.unseen.accuracy() if seen else None,
             warnings=self.tally.warnings(self.file.path.name),
             seconds=round(seconds, 3),
             clips_per_second=0.0 if dry_run else round(clips / seconds, 1),
@@ -282,43 +284,6 @@ def _rows(file: SequenceFile, split: str) -> list[int]:
     """All clips, or those that a split leaves for the test."""
     rows = split_clips(file, split).test if split else np.arange(len(file))
     return [int(row) for row in rows]
-
-
-def _seen(file: SequenceFile, recognizers: Sequence[Recognizer]) -> NDArray[np.bool_]:
-    """Which clips of a file a model was trained on, as far as the models tell, N."""
-    seen = np.zeros(len(file), dtype=np.bool_)
-    for recognizer in recognizers:
-        told = recognizer.checkpoint.meta.get("split")
-        if not isinstance(told, Mapping):
-            continue
-        try:
-            split = split_clips(file, str(told.get("rule", "")))
-        except SkelaugError:  # trained on a file of another kind
-            continue
-        if split.hash == told.get("hash"):
-            seen[split.train] = True
-    return seen
-
-
-def _order(first: Recognizer, other: Recognizer) -> list[int]:
-    """Where the classes of one model are among those of another."""
-    lacking = [name for name in first.classes if name not in other.classes]
-    extra = [name for name in other.classes if name not in first.classes]
-    if lacking or extra:
-        fault = f"no class {lacking[0]!r}" if lacking else f"a class {extra[0]!r} more"
-        raise DataError(
-            f"{other.name}: expected the {len(first.classes)} classes of {first.name}, got "
-            f"{len(other.classes)} with {fault}; fuse models of the same classes"
-        )
-    return [other.classes.index(name) for name in first.classes]
-
-
-def _weights(recognizers: Sequence[Recognizer]) -> tuple[float, ...]:
-    """The published weights of streams where each model has another one, else 1 for all."""
-    streams = [one.streams[0] for one in recognizers if len(one.streams) == 1]
-    if len(recognizers) > 1 and len(set(streams)) == len(recognizers):
-        return tuple(FUSION_WEIGHTS[stream] for stream in streams)
-    return (1.0,) * len(recognizers)
 
 
 @contextlib.contextmanager

@@ -61,8 +61,10 @@ class PredictReport(BaseModel, frozen=True):
         accuracy: Fraction of the labelled answers that is right; an answer to a clip of a class
             that the model lacks is wrong. None without labels.
         known_accuracy: The same without clips of such classes.
+        unseen_accuracy: The same as `accuracy`, without `training_clips`; None if there are none.
         class_accuracy: By class of the file, in its order.
         chance: What knowing nothing scores; None without labels.
+        training_clips: Clips of the file that a model was trained on, as far as models tell.
         unknown_classes: Classes of labelled clips that the model lacks.
         warnings: What should be known beside the numbers.
         seconds: From the start of the workflow, loading included.
@@ -81,8 +83,10 @@ class PredictReport(BaseModel, frozen=True):
     rejected: list[Rejection]
     accuracy: float | None
     known_accuracy: float | None
+    unseen_accuracy: float | None
     class_accuracy: list[ClassAccuracy]
     chance: Chance | None
+    training_clips: int
     unknown_classes: list[str]
     warnings: list[str]
     seconds: float
@@ -127,8 +131,8 @@ class Tally:
         unknown = [self.truths[row] for row in self.rows if self.truths[row] not in self.classes]
         known = [row for row in self.rows if self.truths[row] in self.classes]
         return {
-            "accuracy": self._accuracy(self.rows),
-            "known_accuracy": self._accuracy(known),
+            "accuracy": self.accuracy(),
+            "known_accuracy": self.accuracy(known),
             "class_accuracy": [
                 ClassAccuracy(
                     label=self.truths[row],
@@ -145,9 +149,11 @@ class Tally:
             "unknown_classes": unknown,
         }
 
-    def _accuracy(self, rows: Sequence[int]) -> float | None:
-        total = int(self.counts[list(rows)].sum())
-        return sum(map(self.hits, rows)) / total if total else None
+    def accuracy(self, rows: Sequence[int] | None = None) -> float | None:
+        """Fraction of right answers, of all or of these classes of the file; None of no clips."""
+        chosen = self.rows if rows is None else list(rows)
+        total = int(self.counts[chosen].sum())
+        return sum(map(self.hits, chosen)) / total if total else None
 
     def warnings(self, name: str) -> list[str]:
         """A sentence about classes of the file `name` that the model lacks, if there are any."""

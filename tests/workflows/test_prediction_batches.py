@@ -76,6 +76,7 @@ def test_answers_come_in_the_order_of_the_file_on_any_number_of_threads(
 
 
 def test_only_some_clips_live_at_a_time(make_recognizer, data_file, on_threads, monkeypatch):
+    recognizer = load_recognizer(make_recognizer())
     on_threads(2)
     clips, most = [], 0
     read = SequenceFile.__getitem__
@@ -89,7 +90,7 @@ def test_only_some_clips_live_at_a_time(make_recognizer, data_file, on_threads, 
 
     monkeypatch.setattr(SequenceFile, "__getitem__", counted)
     with SequenceFile(data_file) as file:
-        for _ in answers(file, [load_recognizer(make_recognizer())], batch=2):
+        for _ in answers(file, [recognizer], batch=2):
             pass
     assert len(clips) == 24
     assert most <= 2 * (2 + 2) + 1, "two threads, one batch waiting, one being read"

@@ -40,6 +40,7 @@ def test_without_labels_there_is_no_accuracy():
     found = counted.fields()
     assert (found["accuracy"], found["known_accuracy"], found["chance"]) == (None, None, None)
     assert found["class_accuracy"] == []
+    assert counted.accuracy() is None
     assert counted.warnings("data.h5") == []
 
 
