@@ -153,7 +153,7 @@ class CTRGCN(nn.Module):
         x = self.data_norm(x.permute(0, 4, 3, 1, 2).reshape(n, m * v * c, t))
         x = x.view(n * m, v, c, t).permute(2, 0, 1, 3)
         maps: Tensor = self.blocks(x.contiguous())
-        return maps.mean((2, 3)).view(-1, n, m).mean(2).t()
+        return maps.mean((2, 3)).view(len(maps), n, m).mean(2).t()
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips N C T V M to logits N K."""

@@ -48,7 +48,8 @@ class Pointwise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """C ... to C' ..."""
         y = torch.addmm(self.bias[:, None], self.weight, x.flatten(1))
-        return y.view(-1, *x.shape[1:])
+        # a size spelled out, not -1: with N left open, an export would solve for it for hours
+        return y.view(len(self.weight), *x.shape[1:])
 
 
 def shortcut(inputs: int, outputs: int) -> nn.Module:

@@ -40,12 +40,13 @@ class SpatialConvolution(nn.Module):
         super().__init__()
         self.register_buffer("subsets", subsets, persistent=False)
         self.importance = nn.Parameter(torch.ones_like(subsets))
+        self.outputs = outputs
         self.transform = Pointwise(inputs, len(subsets) * outputs, groups=len(subsets))
 
     def forward(self, x: Tensor) -> Tensor:
         """C N V T to C' N V T."""
         n, v, t = x.shape[1:]
-        y = self.transform(x).view(len(self.subsets), -1, n, v, t)
+        y = self.transform(x).view(len(self.subsets), self.outputs, n, v, t)
         graph = (self.subsets * self.importance).to(y.dtype)
         return subset_sum(graph[:, None, None].expand(*y.shape[:3], v, v), y)
 
@@ -151,7 +152,7 @@ class STGCN(nn.Module):
         n, c, t, v, m = x.shape
         x = self.data_norm(x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t))
         maps: Tensor = self.blocks(x.view(n * m, v, c, t).permute(2, 0, 1, 3).contiguous())
-        return maps.mean((2, 3)).view(-1, n, m).mean(2).t()
+        return maps.mean((2, 3)).view(len(maps), n, m).mean(2).t()
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips N C T V M to logits N K."""

@@ -38,16 +38,16 @@ class TemporalConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """C N V T to C' N V T'."""
-        _, n, v, t = x.shape
+        c, n, v, t = x.shape
         y = F.conv2d(
-            x.reshape(1, -1, n * v, t),
+            x.reshape(1, c, n * v, t),
             self.weight,
             self.bias,
             stride=(1, self.stride),
             padding=(0, self.padding),
             dilation=(1, self.dilation),
         )
-        return y.view(-1, n, v, y.shape[-1])
+        return y.view(len(self.weight), n, v, y.shape[-1])
 
 
 class _WindowMaximum(torch.autograd.Function):
