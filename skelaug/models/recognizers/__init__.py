@@ -12,7 +12,9 @@ from torch import nn
 
 from skelaug.models.recognizers.compact import Compact
 from skelaug.models.recognizers.ctr_gcn import CTRGCN
+from skelaug.models.recognizers.efficient_gcn import EfficientGCN
 from skelaug.models.recognizers.fg_stformer import FGSTFormer
+from skelaug.models.recognizers.ms_g3d import MSG3D
 from skelaug.models.recognizers.st_gcn import STGCN
 
 __all__ = ["RECOGNIZERS"]
@@ -20,6 +22,8 @@ __all__ = ["RECOGNIZERS"]
 RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {
     "compact": Compact,
     "ctr-gcn": CTRGCN,
+    "efficient-gcn": EfficientGCN,
     "fg-stformer": FGSTFormer,
+    "ms-g3d": MSG3D,
     "st-gcn": STGCN,
 }
