@@ -152,9 +152,12 @@ def _side_by_side(
     """The results in the order of the items, `workers` at the same time and one more waiting."""
     with one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
         coming: deque[Future[Result]] = deque()
-        for item in items:
-            coming.append(pool.submit(work, item))
-            if len(coming) > workers:
+        try:
+            for item in items:
+                coming.append(pool.submit(work, item))
+                if len(coming) > workers:
+                    yield coming.popleft().result()
+            while coming:
                 yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+        finally:  # nobody waits for the rest after an interruption
+            pool.shutdown(cancel_futures=True)
