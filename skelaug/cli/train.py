@@ -153,6 +153,9 @@ def _show(report: TrainReport) -> None:
     facts |= {f"test {key}": value for key, value in report.scores.items() if key != "classes"}
     facts |= {f"best {key}": value for key, value in report.best.items()}
     render.facts(facts, title=f"trained a {report.what} model: {report.run}")
+    if "classes" in report.scores:
+        rows = [[name, accuracy] for name, accuracy in report.scores["classes"].items()]
+        render.table(["class", "test accuracy"], rows)
 
 
 def _show_config(values: dict[str, Any], indent: str = "  ") -> None:
