@@ -11,6 +11,9 @@ from skelaug.checkpoint import load_checkpoint
 from skelaug.data.labels import match_label
 from skelaug.data.store import SequenceFile
 from skelaug.skeleton.geometry import bone_lengths
+from skelaug.workflows.convert import ConvertConfig
+from skelaug.workflows.convert import run as convert
+from skelaug.workflows.recognizer import load_recognizer
 from skelaug.workflows.synthesize import SynthesizeConfig, run
 from skelaug.zoo import find_model, weights_in
 
@@ -26,8 +29,10 @@ def kicks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_parts_are_there_and_small() -> None:
     files = weights_in(find_model(MODEL))
-    assert set(files) == {"diffusion", "guide", "evaluator", "sketch"}
-    assert sum(path.stat().st_size for path in files.values()) <= 12e6
+    sizes = {role: path.stat().st_size for role, path in files.items()}
+    assert set(sizes) == {"diffusion", "guide", "evaluator", "sketch", "recognizer"}
+    assert sizes.pop("recognizer") <= 3e6
+    assert sum(sizes.values()) <= 12e6
 
 
 def test_it_knows_38_actions_and_one_kick() -> None:
@@ -60,3 +65,32 @@ def test_the_same_seed_gives_the_same_kick_however_many_are_drawn(
     with SequenceFile(kicks) as many, SequenceFile(tmp_path / "few.h5") as few:
         for i in range(3):
             np.testing.assert_array_equal(few[i].positions, many[i].positions)
+
+
+def test_the_recognizer_knows_the_generator_s_kicks(kicks: Path) -> None:
+    recognizer = load_recognizer(MODEL)
+    assert set(load_checkpoint(weights_in(find_model(MODEL))["diffusion"]).classes) <= set(
+        recognizer.classes
+    )
+    with SequenceFile(kicks) as file:
+        answers = recognizer.logits(file).argmax(axis=1)
+    kick = recognizer.classes.index("kick forward")
+    assert (answers == kick).mean() > 0.9
+
+
+@pytest.mark.data
+def test_the_recognizer_names_the_gestures_of_performers_it_has_not_seen(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """A few of the raw clips of UTD-MHAD's even subjects are in neither training part."""
+    recognizer = load_recognizer(MODEL)
+    assert recognizer.checkpoint.meta["subjects"] == [1, 3, 5, 7, 101, 102, 103]
+    folder = shared_data / "raw_samples" / "utd_mhad"
+    config = ConvertConfig(sources=(folder,), out=tmp_path / "c.h5")
+    convert(config)
+    with SequenceFile(tmp_path / "c.h5") as file:
+        rows = [row for row, subject in enumerate(file.subjects) if subject % 2 == 0]
+        answers = recognizer.logits(file[row] for row in rows).argmax(axis=1)
+        assert [recognizer.classes[answer] for answer in answers] == [
+            file.label_name(row) for row in rows
+        ]
