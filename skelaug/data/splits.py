@@ -30,7 +30,14 @@ from numpy.typing import NDArray
 from skelaug.data.ntu import NTUName
 from skelaug.errors import DataError, NotFoundError, UsageError, did_you_mean
 
-__all__ = ["NTU_TRAINING_PERFORMERS", "HasClips", "Split", "split_clips", "split_hash"]
+__all__ = [
+    "NTU_TRAINING_PERFORMERS",
+    "HasClips",
+    "Split",
+    "selected",
+    "split_clips",
+    "split_hash",
+]
 
 NTU_TRAINING_PERFORMERS = frozenset(
     (
@@ -120,13 +127,7 @@ def split_clips(clips: HasClips, rule: str) -> Split:
         DataError: One of the parts is empty.
     """
     names = clips.names
-    notes: list[str] = []
-    if not rule:
-        chosen = np.ones(len(names), dtype=np.bool_)
-    elif rule in _PROTOCOLS:
-        chosen, notes = _by_protocol(names, rule)
-    else:
-        chosen = _by_key(clips, rule)
+    chosen, notes = _chosen(clips, rule)
     train, test = np.flatnonzero(chosen), np.flatnonzero(~chosen)
     if train.size == 0 or (rule and test.size == 0):
         empty = "training" if train.size == 0 else "test"
@@ -138,6 +139,26 @@ def split_clips(clips: HasClips, rule: str) -> Split:
         hash=split_hash([names[i] for i in train.tolist()]),
         notes=tuple(notes),
     )
+
+
+def selected(clips: HasClips, rule: str) -> NDArray[np.bool_]:
+    """Which clips of a file a rule names, one truth value per clip; an empty rule names all.
+
+    Raises:
+        UsageError: The rule is not understood, or does not fit the clips of the file.
+        NotFoundError: The file of names does not exist.
+        DataError: The file of names names other clips.
+    """
+    return _chosen(clips, rule)[0]
+
+
+def _chosen(clips: HasClips, rule: str) -> tuple[NDArray[np.bool_], list[str]]:
+    """The clips that a rule names, and notes on it."""
+    if not rule:
+        return np.ones(len(clips.names), dtype=np.bool_), []
+    if rule in _PROTOCOLS:
+        return _by_protocol(clips.names, rule)
+    return _by_key(clips, rule), []
 
 
 def _official(name: str) -> tuple[str, bool] | None:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from skelaug.data.splits import Split, split_clips, split_hash
+from skelaug.data.splits import Split, selected, split_clips, split_hash
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file, sha256
@@ -36,11 +36,13 @@ class TrainingClips:
         file: The sequences or images.
         sha256: Of the file.
         split: Which of its clips are the training part.
+        labelled: For each clip of the file whether its class may be used; None = for all.
     """
 
     file: SequenceFile | ImageFile
     sha256: str
     split: Split
+    labelled: NDArray[np.bool_] | None = None
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -59,8 +61,9 @@ class TrainingClips:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Class of each training clip, -1 = unknown."""
-        return self.file.labels[self.rows].astype(np.int64)
+        """Class of each training clip, -1 = unknown or not to be used."""
+        labels = self.file.labels[self.rows].astype(np.int64)
+        return labels if self.labelled is None else np.where(self.labelled[self.rows], labels, -1)
 
     @cached_property
     def subjects(self) -> list[int]:
@@ -144,31 +147,53 @@ def _list(names: Sequence[str]) -> str:
 
 
 def training_clips(
-    path: Path, *, split: str = "", fraction: float = 1.0, seed: int = 0
+    path: Path,
+    *,
+    split: str = "",
+    test: str = "",
+    labelled: str = "",
+    fraction: float = 1.0,
+    seed: int = 0,
 ) -> TrainingClips:
     """The training part of a sequence or images file.
 
     Args:
         path: The file.
         split: A protocol or a rule; its clips are the training part. Empty takes all.
+        test: A rule; of the clips outside the training part these are the test part. Empty takes
+            all of them.
+        labelled: A rule; the training clips outside it count as unlabelled. Empty leaves labels.
         fraction: Share of every class of it that is used, one clip at least; the test part stays.
         seed: Decides which clips these are.
 
     Raises:
         NotFoundError: There is no such file.
         DataError: It is neither kind of file, or no clip is left.
-        UsageError: The split is not understood.
+        UsageError: A rule is not understood.
     """
     require_file(path)
     file = ImageFile(path) if _format(path) == IMAGES_FORMAT else SequenceFile(path)
     if not file.names:
         raise DataError(f"{path}: expected clips to train on, got none; convert some first")
     parts = split_clips(file, split)
+    if test:
+        parts = replace(parts, test=_tested(file, parts, test))
     if fraction < 1:
         train = _share(parts.train, file.labels[parts.train], fraction, seed=seed)
         names = [file.names[row] for row in train]
         parts = replace(parts, train=train, hash=split_hash(names))
-    return TrainingClips(file, sha256(path), parts)
+    return TrainingClips(file, sha256(path), parts, selected(file, labelled) if labelled else None)
+
+
+def _tested(file: SequenceFile | ImageFile, parts: Split, rule: str) -> NDArray[np.int64]:
+    """The clips that a rule names, outside the training part."""
+    chosen = parts.test[selected(file, rule)[parts.test]]
+    if not chosen.size:
+        raise DataError(
+            f"test={rule}: expected clips outside the training part of --split {parts.rule!r}, got "
+            f"none; check both rules"
+        )
+    return chosen
 
 
 def _share(

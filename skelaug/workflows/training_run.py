@@ -40,6 +40,9 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
         data: Sequence or images file.
         out: The run directory.
         split: Which clips are the training part, e.g. ``subject=1,3,5,7``; empty = all.
+        test: Which of the other clips are the test part, e.g. ``subject=5``; empty = all of them.
+        labelled: Training clips outside this rule count as unlabelled, e.g. ``name=FILE``; empty
+            leaves all labels.
         fraction: Share of every class of the training part that is used, drawn by the seed; for
             learning curves. The test part stays the same.
         seed: Root of every random number.
@@ -53,6 +56,8 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     data: Path
     out: Path
     split: str = ""
+    test: str = ""
+    labelled: str = ""
     fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     seed: NonNegativeInt = 0
     optimisation: Optimisation = Optimisation()
@@ -215,7 +220,12 @@ def conduct(
         StorageError: The run directory cannot be written.
     """
     clips = training_clips(
-        config.data, split=config.split, fraction=config.fraction, seed=config.seed
+        config.data,
+        split=config.split,
+        test=config.test,
+        labelled=config.labelled,
+        fraction=config.fraction,
+        seed=config.seed,
     )
     if plan.check:
         plan.check(clips)
