@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skelaug.data.splits import Split, split_clips, split_hash
+from skelaug.data.splits import Split, split_clips
 from skelaug.data.store import SequenceFile
 from skelaug.errors import CheckFailedError, DataError, SkelaugError
 from skelaug.progress import Progress, silent
 from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.evaluation_clips import PreparedClips, measurable, prepare_clips
+from skelaug.workflows.leaks import find_leaks, recorded_splits
 
 __all__ = ["EvaluationData", "Side", "check_leak", "choose_clips", "choose_split", "prepared"]
-
-_BY_NAME = frozenset({"official", "xsub", "xview", "xset"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ def choose_split(real: SequenceFile, synthetic: SequenceFile, rule: str | None) 
     """
     if rule is not None:
         return split_clips(real, rule)
-    recorded = [str(one["rule"]) for one in _recorded_splits(synthetic) if "rule" in one]
+    recorded = [str(one["rule"]) for one in recorded_splits(synthetic) if "rule" in one]
     for candidate in (*recorded, "official"):
         try:
             return split_clips(real, candidate)
@@ -90,67 +88,20 @@ def choose_split(real: SequenceFile, synthetic: SequenceFile, rule: str | None) 
 def check_leak(real: SequenceFile, synthetic: SequenceFile, split: Split) -> list[str]:
     """Make sure that the generator has seen no clip of the test part, as far as records tell.
 
-    The synthetic file's provenance names the generator's split: a rule and a hash of the training
-    clips' names. A rule that goes by names, or a hash that this file reproduces, says exactly which
-    of its clips the generator has seen.
-
     Returns:
         Notes on what could not be checked.
 
     Raises:
         CheckFailedError: The generator was trained on test clips.
     """
-    if split.test.size == 0:
-        return []
-    records = _recorded_splits(synthetic)
-    if not records:
-        return [
-            f"{synthetic.path.name} does not say which clips its generator was trained on, so a "
-            f"leak of test clips into it cannot be excluded"
-        ]
-    notes = []
-    for record in records:
-        seen = _seen_by(record, real)
-        if seen is None:
-            notes.append(
-                f"the generator was trained on other data than {real.path.name} (split "
-                f"{record.get('rule')!r}), so a leak of test clips into it cannot be excluded"
-            )
-            continue
-        leaked = np.intersect1d(seen, split.test)
-        if leaked.size:
-            raise CheckFailedError(
-                f"{synthetic.path}: expected a generator that saw none of the {split.test.size} "
-                f"test clips of --split {split.rule!r}, got one trained on {leaked.size} of them "
-                f"({real.names[int(leaked[0])]} ...); evaluate with --split "
-                f"{record.get('rule')!r}, or train the generator on the training part"
-            )
+    leaks, notes = find_leaks(real, synthetic, split)
+    for leak in leaks:
+        raise CheckFailedError(
+            f"{synthetic.path}: expected a generator that saw none of the {split.test.size} test "
+            f"clips of --split {split.rule!r}, got {leak}; evaluate with --split {leak.rule!r}, or "
+            f"train the generator on the training part"
+        )
     return notes
-
-
-def _recorded_splits(file: SequenceFile) -> list[Mapping[str, Any]]:
-    """The splits of all generators in a file's provenance, newest first."""
-    models = (record.get("model") for record in reversed(file.provenance))
-    splits = (model.get("split") for model in models if isinstance(model, Mapping))
-    return [split for split in splits if isinstance(split, Mapping)]
-
-
-def _seen_by(record: Mapping[str, Any], real: SequenceFile) -> NDArray[np.int64] | None:
-    """The clips of a file that a recorded training part contains; None if that cannot be told."""
-    rule = str(record.get("rule", ""))
-    if record.get("hash") == split_hash(real.names):
-        return np.arange(len(real), dtype=np.int64)
-    try:
-        split = split_clips(real, rule)
-    except SkelaugError:
-        return None
-    if rule in _BY_NAME or record.get("hash") == split.hash:
-        return split.train
-    return split.test if record.get("hash") == split_hash(_at(real.names, split.test)) else None
-
-
-def _at(names: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
-    return [names[row] for row in rows]
 
 
 def choose_clips(

@@ -215,7 +215,8 @@ class _Job:
         inputs = [self.config.like] if self.config.like else []
         record = provenance_record("synth", self.config, inputs)
         meta = self.images.checkpoint.meta
-        model = {"name": self.model.name, "sha256": self.hashes, "split": meta.get("split")}
+        seen = {key: meta.get(key) for key in ("split", "subjects", "data")}
+        model = {"name": self.model.name, "sha256": self.hashes, **seen}
         recipe = {"sampler": self.recipe.sampler, "steps": self.recipe.steps}
         return {**record, "model": {**model, "licence": meta.get("licence", "")}, "recipe": recipe}
 

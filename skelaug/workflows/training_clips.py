@@ -110,7 +110,11 @@ class TrainingClips:
         """What a checkpoint says about its data; plain JSON values, no paths."""
         return {
             "split": {"rule": self.split.rule, "hash": self.split.hash},
-            "data": {"name": self.file.path.name, "sha256": self.sha256},
+            "data": {
+                "name": self.file.path.name,
+                "sha256": self.sha256,
+                "names": split_hash(self.file.names),
+            },
             "clips": self.counts,
             "subjects": self.subjects,
             "fps": self.fps,

@@ -1,0 +1,131 @@
+"""Whether synthetic clips may carry something of the test part: what their provenance tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelaug.data.splits import Split, split_clips, split_hash
+from skelaug.data.store import SequenceFile
+from skelaug.errors import SkelaugError
+
+__all__ = ["Leak", "find_leaks", "recorded_splits"]
+
+_BY_NAME = frozenset({"official", "xsub", "xview", "xset"})
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What a generator has seen of a test part.
+
+    Attributes:
+        rule: The split that the generator was trained with.
+        clips: Names of test clips that it was trained on.
+        subjects: Performers of the test part that it was trained on, where performers are what
+            tells training and test part apart.
+    """
+
+    rule: str
+    clips: tuple[str, ...] = ()
+    subjects: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if self.clips:
+            return f"one trained on {len(self.clips)} of them ({self.clips[0]} ...)"
+        return f"one trained on performers of the test part: {', '.join(map(str, self.subjects))}"
+
+
+def find_leaks(
+    real: SequenceFile, synthetic: SequenceFile, split: Split
+) -> tuple[list[Leak], list[str]]:
+    """What the generators of a file have seen of a test part, as far as records tell.
+
+    The synthetic file's provenance names each generator's split: a rule, a hash of the training
+    clips' names, the performers. A rule that goes by names, or a hash that the real file
+    reproduces, says exactly which of its clips the generator has seen; else the performers are
+    compared, if it was trained on this very file.
+
+    Args:
+        real: Where the test part is.
+        synthetic: The file with the provenance.
+        split: Of the real file.
+
+    Returns:
+        The leaks, and notes on what could not be checked.
+    """
+    if split.test.size == 0:
+        return [], []
+    models = list(_recorded_models(synthetic))
+    if not models:
+        return [], [
+            f"{synthetic.path.name} does not say which clips its generator was trained on, so a "
+            f"leak of test clips into it cannot be excluded"
+        ]
+    leaks, notes = [], []
+    for model in models:
+        rule = str(model["split"].get("rule", ""))
+        seen = _seen_by(model["split"], real)
+        clips = _names(real, np.intersect1d(seen, split.test)) if seen is not None else ()
+        subjects = _shared_performers(model, real, split)
+        if clips or subjects:
+            leaks.append(Leak(rule, clips, subjects))
+        elif seen is None and not _is_of(model, real):
+            notes.append(
+                f"the generator was trained on other data than {real.path.name} (split {rule!r}), "
+                f"so a leak of test clips into it cannot be excluded"
+            )
+    return leaks, notes
+
+
+def recorded_splits(file: SequenceFile) -> list[Mapping[str, Any]]:
+    """The splits of all generators in a file's provenance, newest first."""
+    return [model["split"] for model in _recorded_models(file)]
+
+
+def _recorded_models(file: SequenceFile) -> list[Mapping[str, Any]]:
+    models = (record.get("model") for record in reversed(file.provenance))
+    return [
+        model
+        for model in models
+        if isinstance(model, Mapping) and isinstance(model.get("split"), Mapping)
+    ]
+
+
+def _is_of(model: Mapping[str, Any], real: SequenceFile) -> bool:
+    """Whether the record says which performers of this very file the generator has seen."""
+    data = model.get("data")
+    names = data.get("names") if isinstance(data, Mapping) else None
+    return names == split_hash(real.names) and bool(model.get("subjects"))
+
+
+def _shared_performers(
+    model: Mapping[str, Any], real: SequenceFile, split: Split
+) -> tuple[int, ...]:
+    tested = {int(subject) for subject in real.subjects[split.test] if subject >= 0}
+    taught = {int(subject) for subject in real.subjects[split.train]}
+    if tested & taught or not _is_of(model, real):  # the parts differ by something else
+        return ()
+    return tuple(sorted(tested & {int(subject) for subject in model["subjects"]}))
+
+
+def _seen_by(record: Mapping[str, Any], real: SequenceFile) -> NDArray[np.int64] | None:
+    """The clips of a file that a recorded training part contains; None if that cannot be told."""
+    rule = str(record.get("rule", ""))
+    if record.get("hash") == split_hash(real.names):
+        return np.arange(len(real), dtype=np.int64)
+    try:
+        split = split_clips(real, rule)
+    except SkelaugError:
+        return None
+    if rule in _BY_NAME or record.get("hash") == split.hash:
+        return split.train
+    is_rest = record.get("hash") == split_hash(_names(real, split.test))
+    return split.test if is_rest else None
+
+
+def _names(file: SequenceFile, rows: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(file.names[row] for row in rows)
