@@ -7,17 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from skelaug.checkpoint import load_checkpoint
-from skelaug.data.labels import match_labels
 from skelaug.data.shards import ShardFolder
 from skelaug.data.store import Schema, SequenceFile, write_sequences
-from skelaug.errors import DataError, NotFoundError, UsageError
+from skelaug.errors import NotFoundError
 from skelaug.files import require_file, require_new, sha256
 from skelaug.image.sketch import CopyDetector, detector
 from skelaug.place import Place, training_place
@@ -26,100 +24,14 @@ from skelaug.seeds import Stream, numpy_generator
 from skelaug.skeleton.sequence import SkeletonSequence, Source
 from skelaug.workflows.generator import GROUP, Address, ImageGenerator, Recipe
 from skelaug.workflows.provenance import provenance_record, write_run_record
+from skelaug.workflows.synthesis_labels import real_durations, wanted_labels
+from skelaug.workflows.synthesis_report import LabelCount, SynthesizeConfig, SynthReport
 from skelaug.zoo import find_model, find_weights, weights_in
 
 __all__ = ["LabelCount", "SynthReport", "SynthesizeConfig", "run"]
 
 _SHARD = 8 * GROUP
 _ATTEMPTS = 8
-
-
-class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
-    """What is drawn, from which model, and how. None takes what the model recommends.
-
-    Attributes:
-        out: The sequence file to write.
-        labels: Classes, by name or a unique part of it; empty with `like` takes all of its.
-        n: Clips per label; with `like` and neither `n` nor `balance_to`, one per clip there.
-        like: A sequence file whose label mix and durations are matched.
-        balance_to: Draw as many of each class as `like` lacks to this number.
-        model: Name of a packaged model, or a run directory.
-        guide: A run directory of another guide than the model's own.
-        sampler: ``ddpm``, ``ddim``, ``dpm++`` or ``dpm++sde``.
-        steps: Denoiser evaluations per clip.
-        spacing: Of the noise levels: ``uniform``, ``logsnr`` or ``karras``.
-        quietest: Highest alpha_bar from which the last estimate is made.
-        eta: Noise put back by ``ddim``.
-        guidance_scale: Weight of the guide; 0 leaves it out.
-        guidance_interval: Least and largest alpha_bar at which the guide acts.
-        guidance_mode: ``xhat`` (the paper's), ``damped`` or ``exact``.
-        guidance_max_shift: Bound of the guide's pull in units of the noise.
-        label_weight: Of classifier-free guidance; 1 switches it off.
-        fps: Frames per second of the clips; None takes those of most training clips.
-        seed: Root of every random number.
-        no_copies: Draw a clip again that is too near to a training clip.
-    """
-
-    out: Path = Path("synth.h5")
-    labels: tuple[str, ...] = ()
-    n: PositiveInt | None = None
-    like: Path | None = None
-    balance_to: PositiveInt | None = None
-    model: str = "kinect20"
-    guide: str | None = None
-    sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] | None = None
-    steps: PositiveInt | None = None
-    spacing: Literal["uniform", "logsnr", "karras"] | None = None
-    quietest: float | None = Field(default=None, gt=0.0, le=1.0)
-    eta: float | None = Field(default=None, ge=0.0, le=1.0)
-    guidance_scale: NonNegativeFloat | None = None
-    guidance_interval: tuple[float, float] | None = None
-    guidance_mode: Literal["xhat", "damped", "exact"] | None = None
-    guidance_max_shift: NonNegativeFloat | None = None
-    label_weight: NonNegativeFloat | None = None
-    fps: PositiveFloat | None = None
-    seed: NonNegativeInt = 0
-    no_copies: bool = False
-
-
-class LabelCount(BaseModel, frozen=True):
-    """How many clips of a class were drawn."""
-
-    label: str
-    clips: int
-
-
-class SynthReport(BaseModel, frozen=True):
-    """What was drawn.
-
-    Attributes:
-        output: The file.
-        clips: Clips in it.
-        labels: Clips per class.
-        model: The model's folder.
-        sampler: The sampler that was used.
-        steps: Denoiser evaluations per clip.
-        guidance_scale: Weight of the guide; 0 = none.
-        redrawn: Draws that were repeated because they were too near to a training clip; None
-            where copies were not looked for.
-        copies: Clips that still are after all attempts.
-        resumed_shards: Shards that an earlier run had finished.
-        seconds: Time of this run.
-        dry_run: Whether nothing was written.
-    """
-
-    output: str
-    clips: int
-    labels: list[LabelCount]
-    model: str
-    sampler: str
-    steps: int
-    guidance_scale: float
-    redrawn: int | None
-    copies: int | None
-    resumed_shards: int
-    seconds: float
-    dry_run: bool
 
 
 def run(
@@ -188,8 +100,8 @@ class _Job:
         self.hashes = {path.name: sha256(path) for path in (diffusion, guide) if path is not None}
         self.known = self.images.checkpoint.classes
         self.like = SequenceFile(require_file(config.like)) if config.like else None
-        self.labels = _labels(config, self.known, self.like)
-        self.durations = _durations(self.images.checkpoint.meta, self.known, self.like)
+        self.labels = wanted_labels(config, self.known, self.like)
+        self.durations = real_durations(self.images.checkpoint.meta, self.known, self.like)
         drawn = set(self.labels)
         self.classes = tuple(name for i, name in enumerate(self.known) if i in drawn)
         self.fps = config.fps or float(self.images.checkpoint.meta["fps"])
@@ -310,53 +222,6 @@ def _recipe(config: SynthesizeConfig, diffusion: Path) -> Recipe:
         recommended |= ancestral if config.sampler in ("ddpm", "ddim") else {}
     given = {name: getattr(config, name) for name in Recipe.model_fields}
     return Recipe(**{**recommended, **{k: v for k, v in given.items() if v is not None}})
-
-
-def _labels(
-    config: SynthesizeConfig, classes: Sequence[str], like: SequenceFile | None
-) -> list[int]:
-    """The class of every sample, by its index."""
-    wanted = match_labels(config.labels, classes)
-    if config.balance_to is not None and like is None:
-        raise UsageError("--balance-to: expected a file to fill up, got none; add --like DATA.h5")
-    if like is None:
-        if not wanted:
-            raise UsageError(
-                "--label: expected at least one class, got none; `skelaug models NAME` lists "
-                "them, --like DATA.h5 takes those of a file"
-            )
-        return [classes.index(label) for _ in range(config.n or 100) for label in wanted]
-    mix = [like.label_name(i) for i in range(len(like)) if like.label_name(i)]
-    mix = [label for label in mix if not wanted or label in wanted]
-    unknown = sorted(set(mix) - set(classes))
-    if unknown or not mix:
-        which = f"class {unknown[0]!r}, unknown to the model" if unknown else "no clip of a class"
-        raise DataError(f"{like.path}: expected classes of the model, got {which}; add --label")
-    if config.balance_to is not None:
-        counts = Counter(mix)
-        lacking = {label: max(0, config.balance_to - counts[label]) for label in sorted(counts)}
-        drawn = [classes.index(label) for label, count in lacking.items() for _ in range(count)]
-        if not drawn:
-            raise UsageError(
-                f"--balance-to {config.balance_to}: every class of {like.path} has as many"
-            )
-        return drawn
-    order = numpy_generator(config.seed, Stream.SPLIT).permutation(len(mix))
-    total = config.n or len(mix)
-    return [classes.index(mix[order[i % len(mix)]]) for i in range(total)]
-
-
-def _durations(
-    meta: Any, classes: Sequence[str], like: SequenceFile | None
-) -> dict[str, list[float]]:
-    """Real durations in seconds by class."""
-    durations = {name: list(meta["durations"].get(name, ())) for name in classes}
-    if like is not None:
-        for name in set(like.classes) & set(classes):
-            chosen = like.durations[like.labels == like.classes.index(name)]
-            durations[name] = [float(seconds) for seconds in chosen] or durations[name]
-    everything = [seconds for some in durations.values() for seconds in some] or [2.0]
-    return {name: some or everything for name, some in durations.items()}
 
 
 def _detector(model: Path, images: ImageGenerator) -> CopyDetector:

@@ -1,0 +1,71 @@
+"""What ``skelaug synth`` draws: the class of every sample, and how long clips of a class last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skelaug.data.labels import match_labels
+from skelaug.data.store import SequenceFile
+from skelaug.errors import DataError, UsageError
+from skelaug.seeds import Stream, numpy_generator
+from skelaug.workflows.synthesis_report import SynthesizeConfig
+
+__all__ = ["real_durations", "wanted_labels"]
+
+
+def wanted_labels(
+    config: SynthesizeConfig, classes: Sequence[str], like: SequenceFile | None
+) -> list[int]:
+    """The class of every sample, as an index into the model's classes.
+
+    Raises:
+        NotFoundError: A label is no class of the model.
+        UsageError: No class is asked for, or nothing is left to fill up.
+        DataError: The `like` file has classes that the model lacks.
+    """
+    wanted = match_labels(config.labels, classes)
+    if config.balance_to is not None and like is None:
+        raise UsageError("--balance-to: expected a file to fill up, got none; add --like DATA.h5")
+    if like is None:
+        if not wanted:
+            raise UsageError(
+                "--label: expected at least one class, got none; `skelaug models NAME` lists "
+                "them, --like DATA.h5 takes those of a file"
+            )
+        return [classes.index(label) for _ in range(config.n or 100) for label in wanted]
+    mix = [like.label_name(i) for i in range(len(like)) if like.label_name(i)]
+    mix = [label for label in mix if not wanted or label in wanted]
+    unknown = sorted(set(mix) - set(classes))
+    if unknown or not mix:
+        which = f"class {unknown[0]!r}, unknown to the model" if unknown else "no clip of a class"
+        raise DataError(f"{like.path}: expected classes of the model, got {which}; add --label")
+    if config.balance_to is not None:
+        counts = Counter(mix)
+        lacking = {label: max(0, config.balance_to - counts[label]) for label in sorted(counts)}
+        drawn = [classes.index(label) for label, count in lacking.items() for _ in range(count)]
+        if not drawn:
+            raise UsageError(
+                f"--balance-to {config.balance_to}: every class of {like.path} has as many"
+            )
+        return drawn
+    order = numpy_generator(config.seed, Stream.SPLIT).permutation(len(mix))
+    total = config.n or len(mix)
+    return [classes.index(mix[order[i % len(mix)]]) for i in range(total)]
+
+
+def real_durations(
+    meta: Mapping[str, Any], classes: Sequence[str], like: SequenceFile | None
+) -> dict[str, list[float]]:
+    """Durations of real clips in seconds by class: the `like` file's, else the training clips'.
+
+    A class without any takes those of all classes.
+    """
+    durations = {name: list(meta["durations"].get(name, ())) for name in classes}
+    if like is not None:
+        for name in set(like.classes) & set(classes):
+            chosen = like.durations[like.labels == like.classes.index(name)]
+            durations[name] = [float(seconds) for seconds in chosen] or durations[name]
+    everything = [seconds for some in durations.values() for seconds in some] or [2.0]
+    return {name: some or everything for name, some in durations.items()}
