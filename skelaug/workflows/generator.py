@@ -1,26 +1,20 @@
-"""A trained model as a source of skeleton images: sample i depends on its address alone.
-
-Samples are always computed in groups of `GROUP`, each at its own place in its group, and a group
-that is not full is filled up. Matrix products of one shape round in one way, so a sample is the
-same bit for bit alone, among a thousand, on one process or on eight, and after an interruption.
-"""
+"""A diffusion model, guided or not, as a source of skeleton images."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from skelaug.checkpoint import Checkpoint, load_checkpoint
+from skelaug.checkpoint import load_checkpoint
 from skelaug.diffusion.guidance import (
     LogLikelihood,
     classifier_free,
@@ -31,24 +25,14 @@ from skelaug.diffusion.guidance import (
 from skelaug.diffusion.parameterization import Denoiser, as_denoiser
 from skelaug.diffusion.sampling import SAMPLERS, PerSampleNoise, Sampler, levels, sample_ddim
 from skelaug.diffusion.schedule import SCHEDULES, Schedule
-from skelaug.errors import DataError, UsageError
+from skelaug.errors import UsageError
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer
-from skelaug.models import build
 from skelaug.optimisation import autocast_dtype
-from skelaug.place import one_thread_each
 from skelaug.seeds import Stream, generator
+from skelaug.workflows.image_source import Address, draw_in_groups, ready_network
 
-__all__ = ["GROUP", "Address", "ImageGenerator", "Recipe"]
-
-GROUP = 64
-
-
-class Address(NamedTuple):
-    """Which sample: its number and, for one drawn again, the attempt."""
-
-    sample: int
-    attempt: int = 0
+__all__ = ["ImageGenerator", "Recipe"]
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -93,6 +77,10 @@ class ImageGenerator:
         checkpoint: Of the denoiser.
         codec: From its images back to clips.
         workers: Groups that are computed at the same time, each by one thread.
+        files: The weights that decide what is drawn.
+        sampler: How it draws, in a word.
+        steps: Denoiser evaluations per sample.
+        guidance_scale: Weight of the guide; 0 = none.
 
     Raises:
         UsageError: The guide does not fit the model, or a label could not take effect.
@@ -115,7 +103,7 @@ class ImageGenerator:
         self.normalizer = ImageNormalizer.from_json(meta["normalizer"])
         self.settings: Mapping[str, Any] = meta["diffusion"]
         self.conditional = bool(meta["conditional"])
-        self.network = _ready(self.checkpoint, self.device)
+        self.network = ready_network(self.checkpoint, self.device)
         self.guide = _Guide(guide, self) if guide is not None and recipe.guidance_scale else None
         if not self.conditional and self.guide is None and recipe.guidance_scale:
             raise UsageError(
@@ -127,6 +115,9 @@ class ImageGenerator:
         steps = int(self.settings["steps"])
         self.schedule: Schedule = SCHEDULES[self.settings["schedule"]](steps)
         self.alpha_bars = _levels(self.schedule, recipe)
+        self.files = (diffusion,) if guide is None else (diffusion, guide)
+        self.sampler, self.steps = recipe.sampler, recipe.steps
+        self.guidance_scale = recipe.guidance_scale if self.guide else 0.0
         self._sampler: Sampler = SAMPLERS[recipe.sampler]
         if recipe.sampler == "ddim":
             self._sampler = partial(sample_ddim, eta=recipe.eta)
@@ -138,21 +129,9 @@ class ImageGenerator:
             addresses: Which samples; sample i takes place i modulo `GROUP` of a group.
             labels: Class of each, an index into the checkpoint's classes.
         """
-        images = np.empty((len(addresses), *self.codec.shape), dtype=np.float32)
-
-        def fill(places: list[int]) -> None:
-            filled: dict[int, int] = {addresses[i].sample % GROUP: i for i in places}
-            spare = next(iter(filled.values()))
-            order = [filled.get(place, spare) for place in range(GROUP)]
-            group = self._draw_group(
-                [addresses[i] for i in order], torch.tensor([labels[i] for i in order])
-            )
-            for i in places:
-                images[i] = group[addresses[i].sample % GROUP]
-
-        with one_thread_each(self.workers), ThreadPoolExecutor(self.workers) as pool:
-            list(pool.map(fill, _groups(addresses)))
-        return images
+        return draw_in_groups(
+            self._draw_group, addresses, labels, shape=self.codec.shape, workers=self.workers
+        )
 
     def _draw_group(self, addresses: Sequence[Address], labels: Tensor) -> NDArray[np.float32]:
         noise = PerSampleNoise(
@@ -197,7 +176,7 @@ class _Guide:
         if missing or codec.shape != owner.codec.shape or codec.layout != owner.codec.layout:
             what = f"class {missing[0]!r} is unknown to it" if missing else "its images differ"
             raise UsageError(f"{path}: the guide does not fit the model: {what}; train it on it")
-        self.network = _ready(checkpoint, owner.device)
+        self.network = ready_network(checkpoint, owner.device)
         self.is_noisy = checkpoint.kind == "noisy-unet"
         self.owner = owner
         self.normalizer = ImageNormalizer.from_json(checkpoint.meta["normalizer"])
@@ -235,37 +214,9 @@ def _log_likelihood(network: Callable[[Tensor], Tensor], labels: Tensor) -> LogL
     return label_log_likelihood(network, labels)
 
 
-def _ready(checkpoint: Checkpoint, device: torch.device) -> nn.Module:
-    network = build(checkpoint.kind, checkpoint.arguments)
-    try:
-        network.load_state_dict(dict(checkpoint.weights))
-    except RuntimeError as error:
-        raise DataError(
-            f"{checkpoint.kind}: the weights do not fit the network of this version of skelaug; "
-            f"train the model again"
-        ) from error
-    return network.to(device).eval().requires_grad_(False)
-
-
 def _levels(schedule: Schedule, recipe: Recipe) -> Tensor:
     if recipe.steps > len(schedule):
         raise UsageError(
             f"--steps {recipe.steps}: expected 1 to {len(schedule)}, the steps of the model"
         )
     return levels(schedule, recipe.steps, spacing=recipe.spacing, quietest=recipe.quietest)
-
-
-def _groups(addresses: Sequence[Address]) -> list[list[int]]:
-    """Positions of the addresses, in groups whose samples have different places."""
-    groups: list[list[int]] = []
-    taken: list[set[int]] = []
-    for position, address in enumerate(addresses):
-        place = address.sample % GROUP
-        free = next((g for g, places in enumerate(taken) if place not in places), None)
-        if free is None:
-            groups.append([])
-            taken.append(set())
-            free = len(groups) - 1
-        groups[free].append(position)
-        taken[free].add(place)
-    return groups

@@ -22,11 +22,13 @@ from skelaug.place import Place, training_place
 from skelaug.progress import Advance, Progress, silent
 from skelaug.seeds import Stream, numpy_generator
 from skelaug.skeleton.sequence import SkeletonSequence, Source
-from skelaug.workflows.generator import GROUP, Address, ImageGenerator, Recipe
+from skelaug.workflows.generator import Recipe
+from skelaug.workflows.image_source import GROUP, Address, ImageSource
+from skelaug.workflows.open_model import open_model
 from skelaug.workflows.provenance import provenance_record, write_run_record
 from skelaug.workflows.synthesis_labels import real_durations, wanted_labels
 from skelaug.workflows.synthesis_report import LabelCount, SynthesizeConfig, SynthReport
-from skelaug.zoo import find_model, find_weights, weights_in
+from skelaug.zoo import find_model, weights_in
 
 __all__ = ["LabelCount", "SynthReport", "SynthesizeConfig", "run"]
 
@@ -91,13 +93,11 @@ class _Job:
     def __init__(self, config: SynthesizeConfig, place: Place) -> None:
         self.config = config
         self.model = find_model(config.model)
-        diffusion = find_weights(self.model, "diffusion")
-        guide = _guide_of(config, self.model)
-        self.recipe = _recipe(config, diffusion)
-        self.images = ImageGenerator(
-            diffusion, guide, self.recipe, seed=config.seed, device=place.device
+        settings = {name: getattr(config, name) for name in Recipe.model_fields}
+        self.images = open_model(
+            self.model, guide=config.guide, settings=settings, seed=config.seed, device=place.device
         )
-        self.hashes = {path.name: sha256(path) for path in (diffusion, guide) if path is not None}
+        self.hashes = {path.name: sha256(path) for path in self.images.files}
         self.known = self.images.checkpoint.classes
         self.like = SequenceFile(require_file(config.like)) if config.like else None
         self.labels = wanted_labels(config, self.known, self.like)
@@ -129,7 +129,7 @@ class _Job:
         meta = self.images.checkpoint.meta
         seen = {key: meta.get(key) for key in ("split", "subjects", "data")}
         model = {"name": self.model.name, "sha256": self.hashes, **seen}
-        recipe = {"sampler": self.recipe.sampler, "steps": self.recipe.steps}
+        recipe = {"sampler": self.images.sampler, "steps": self.images.steps}
         return {**record, "model": {**model, "licence": meta.get("licence", "")}, "recipe": recipe}
 
     def draw(self, shard: int, advance: Advance) -> list[SkeletonSequence]:
@@ -194,9 +194,9 @@ class _Job:
             clips=len(self.labels),
             labels=[LabelCount(label=label, clips=count) for label, count in counts.items()],
             model=str(self.model),
-            sampler=self.recipe.sampler,
-            steps=self.recipe.steps,
-            guidance_scale=self.recipe.guidance_scale if self.images.guide else 0.0,
+            sampler=self.images.sampler,
+            steps=self.images.steps,
+            guidance_scale=self.images.guidance_scale,
             redrawn=self.redrawn if self.detector else None,
             copies=self.copies if self.detector else None,
             resumed_shards=self.resumed,
@@ -205,26 +205,7 @@ class _Job:
         )
 
 
-def _guide_of(config: SynthesizeConfig, model: Path) -> Path | None:
-    if config.guide is not None:
-        return find_weights(find_model(config.guide), "guide")
-    return weights_in(model).get("guide")
-
-
-def _recipe(config: SynthesizeConfig, diffusion: Path) -> Recipe:
-    """Flags over what the model recommends over the defaults of `Recipe`."""
-    recommended = dict(load_checkpoint(diffusion, expect="diffusion").meta.get("sampling", {}))
-    if config.sampler not in (None, recommended.get("sampler")):
-        # what was found best for one sampler says nothing about another
-        for name in ("steps", "eta"):
-            recommended.pop(name, None)
-        ancestral = {"spacing": "uniform", "quietest": 1.0, "steps": 50}
-        recommended |= ancestral if config.sampler in ("ddpm", "ddim") else {}
-    given = {name: getattr(config, name) for name in Recipe.model_fields}
-    return Recipe(**{**recommended, **{k: v for k, v in given.items() if v is not None}})
-
-
-def _detector(model: Path, images: ImageGenerator) -> CopyDetector:
+def _detector(model: Path, images: ImageSource) -> CopyDetector:
     path = weights_in(model).get("sketch")
     if path is None:
         raise NotFoundError(

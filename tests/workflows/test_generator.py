@@ -11,7 +11,8 @@ import torch
 
 from skelaug.diffusion.sampling import SAMPLERS
 from skelaug.errors import UsageError
-from skelaug.workflows.generator import GROUP, Address, ImageGenerator, Recipe
+from skelaug.workflows.generator import ImageGenerator, Recipe
+from skelaug.workflows.image_source import GROUP, Address
 
 MakeModel = Callable[..., Path]
 
