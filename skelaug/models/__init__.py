@@ -1,8 +1,9 @@
 """One file per paper or network; a network takes plain arguments and a layout's sizes.
 
-The registries are literal. Denoisers are called ``network(x, step, labels=None)``, guides
-``guide(x)``, except the noisy one, which is ``guide(x, step)``; classifiers read motions,
-``classifier(motion, lengths=None)``, and recognizers ``recognizer(clips)``.
+The registries are literal. Denoisers are called ``network(x, step, labels=None,
+subjects=None)``, guides ``guide(x)``, except the noisy one, which is ``guide(x, step)``;
+classifiers read motions, ``classifier(motion, lengths=None)``, and recognizers
+``recognizer(clips)``.
 """
 
 from __future__ import annotations

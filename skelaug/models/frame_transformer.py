@@ -80,6 +80,7 @@ class FrameTransformer(nn.Module):
         rows: Rows R of the image (joints of all persons).
         frames: Columns F of the image.
         num_classes: Number of classes; 0 makes an unconditional network.
+        num_subjects: Number of performers; 0 makes a network that is not told who moves.
         learned_variance: Also emit the variance logits (Nichol and Dhariwal 2021, eq. 15).
         dropout: Dropout after attention and after the MLP (inside it costs a sixth more time).
         width: Token size D.
@@ -100,6 +101,7 @@ class FrameTransformer(nn.Module):
         rows: int,
         frames: int,
         num_classes: int = 0,
+        num_subjects: int = 0,
         learned_variance: bool = False,
         dropout: float = 0.0,
         width: int = 192,
@@ -113,7 +115,9 @@ class FrameTransformer(nn.Module):
         self.out_channels = _CHANNELS * (2 if learned_variance else 1)
         self.read = nn.Linear(_CHANNELS * rows, width)
         self.position = nn.Parameter(sinusoid(torch.arange(frames), width) * 0.5)
-        self.conditioning = Conditioning(frequencies=width, dim=width, num_classes=num_classes)
+        self.conditioning = Conditioning(
+            frequencies=width, dim=width, num_classes=num_classes, num_subjects=num_subjects
+        )
         self.blocks = nn.ModuleList(
             Block(width=width, heads=heads, hidden=round(mlp_ratio * width), dropout=dropout)
             for _ in range(depth)
@@ -128,13 +132,20 @@ class FrameTransformer(nn.Module):
                 nn.init.zeros_(linear.weight)
                 nn.init.zeros_(linear.bias)
 
-    def forward(self, x: Tensor, step: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        step: Tensor,
+        labels: Tensor | None = None,
+        subjects: Tensor | None = None,
+    ) -> Tensor:
         """Predict the noise, the clean image or the velocity, whichever it is trained for.
 
         Args:
             x: Noisy images, N 3 R F.
             step: N, in [0, 1000).
             labels: N, int64 in 0..num_classes; num_classes and None are the dropped label.
+            subjects: N, int64 in 0..num_subjects, likewise for performers.
 
         Returns:
             N 3 R F, or N 6 R F with the variance logits last; in the dtype of `x`.
@@ -143,7 +154,7 @@ class FrameTransformer(nn.Module):
         n, c, r, f = x.shape
         depth, width = len(self.blocks), self.position.shape[1]
 
-        condition = F.silu(self.conditioning(step, labels))
+        condition = F.silu(self.conditioning(step, labels, subjects))
         vectors = self.modulation(condition).view(n, Block.MODULATIONS * depth + 2, 1, width)
         offsets = torch.zeros(Block.MODULATIONS * depth + 2, 1, 1, device=x.device)
         offsets[1::3] = 1.0  # scales are 1 + s; the order is shift, scale, gate, ..., shift, scale

@@ -1,4 +1,4 @@
-"""What several networks share: self-attention, and step and class as one vector."""
+"""What several networks share: self-attention; step, class and performer as one vector."""
 
 from __future__ import annotations
 
@@ -38,22 +38,41 @@ def sinusoid(position: Tensor, dim: int) -> Tensor:
 class Conditioning(nn.Module):
     """The step through an MLP, plus an embedding of the class (Nichol and Dhariwal 2021, sec. 2).
 
-    Class `num_classes` is the dropped label; a network without classes ignores labels.
+    The performer is a second such embedding. Class `num_classes` is the dropped label and performer
+    `num_subjects` the dropped one; a network without classes or performers ignores theirs. The
+    performers' embedding starts at zero and takes no random numbers: untrained, a network that
+    knows performers is the one that does not.
+
+    Args:
+        frequencies: Waves that the step is told in.
+        dim: Size of the vectors.
+        num_classes: Number of classes; 0 = none.
+        num_subjects: Number of performers; 0 = none.
     """
 
-    def __init__(self, *, frequencies: int, dim: int, num_classes: int = 0) -> None:
+    def __init__(
+        self, *, frequencies: int, dim: int, num_classes: int = 0, num_subjects: int = 0
+    ) -> None:
         super().__init__()
         self.frequencies = frequencies
-        self.num_classes = num_classes
+        self.num_classes, self.num_subjects = num_classes, num_subjects
         self.time = nn.Sequential(nn.Linear(frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Embedding(num_classes + 1, dim) if num_classes else None
+        self.subject = (
+            nn.Embedding.from_pretrained(torch.zeros(num_subjects + 1, dim), freeze=False)
+            if num_subjects
+            else None
+        )
 
-    def forward(self, step: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, step: Tensor, labels: Tensor | None = None, subjects: Tensor | None = None
+    ) -> Tensor:
         """The conditioning vectors.
 
         Args:
             step: N, in [0, 1000); float, so that respaced schedules keep the original index.
             labels: N, int64 in 0..num_classes, or None for the dropped label everywhere.
+            subjects: N, int64 in 0..num_subjects, or None for the dropped performer everywhere.
 
         Returns:
             N x dim.
@@ -64,6 +83,10 @@ class Conditioning(nn.Module):
             if labels is None:
                 labels = torch.full(step.shape, self.num_classes, device=step.device)
             features = features + self.label(labels)
+        if self.subject is not None:
+            if subjects is None:
+                subjects = torch.full(step.shape, self.num_subjects, device=step.device)
+            features = features + self.subject(subjects)
         return features
 
 

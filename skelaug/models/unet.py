@@ -242,6 +242,7 @@ class UNet(nn.Module):
         rows: Rows R of the image, a multiple of 2 ** (levels - 1).
         frames: Columns F of the image, likewise.
         num_classes: Number of classes; 0 makes an unconditional network (the paper's).
+        num_subjects: Number of performers; 0 makes a network that is not told who moves.
         learned_variance: Also emit the variance logits (Nichol and Dhariwal 2021, eq. 15).
         dropout: Dropout in the residual blocks.
         width: Channels of the first level.
@@ -260,6 +261,7 @@ class UNet(nn.Module):
         rows: int,
         frames: int,
         num_classes: int = 0,
+        num_subjects: int = 0,
         learned_variance: bool = True,
         dropout: float = 0.0,
         width: int = 128,
@@ -273,7 +275,9 @@ class UNet(nn.Module):
         self.rows, self.frames = rows, frames
         out_channels = _CHANNELS * (2 if learned_variance else 1)
         embedding = 4 * width
-        self.conditioning = Conditioning(frequencies=width, dim=embedding, num_classes=num_classes)
+        self.conditioning = Conditioning(
+            frequencies=width, dim=embedding, num_classes=num_classes, num_subjects=num_subjects
+        )
         self.encoder = Encoder(
             width=width,
             multipliers=multipliers,
@@ -311,19 +315,26 @@ class UNet(nn.Module):
             _zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)),
         )
 
-    def forward(self, x: Tensor, step: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        step: Tensor,
+        labels: Tensor | None = None,
+        subjects: Tensor | None = None,
+    ) -> Tensor:
         """Predict the noise, the clean image or the velocity, whichever it is trained for.
 
         Args:
             x: Noisy images, N 3 R F.
             step: N, in [0, 1000).
             labels: N, int64 in 0..num_classes; num_classes and None are the dropped label.
+            subjects: N, int64 in 0..num_subjects, likewise for performers.
 
         Returns:
             N 3 R F, or N 6 R F with the variance logits last; in the dtype of `x`.
         """
         check_shape(x, "N C R F", what="x", C=_CHANNELS, R=self.rows, F=self.frames)
-        embedding = F.silu(self.conditioning(step, labels))
+        embedding = F.silu(self.conditioning(step, labels, subjects))
         maps = self.encoder(x.to(embedding.dtype), embedding)
         h = self.middle(maps[-1], embedding)
         for stages, upsample in zip(self.decoder, self.upsamples, strict=True):

@@ -123,6 +123,41 @@ def test_no_labels_are_the_dropped_label(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DENOISERS)
+def test_a_denoiser_without_performers_has_the_weights_and_answers_it_always_had(kind: str) -> None:
+    plain = _network(kind)
+    x, step, labels = _question(kind)
+    assert "conditioning.subject.weight" not in plain.state_dict()
+    assert torch.equal(plain(x, step, labels, torch.tensor([0, 1, 2])), plain(x, step, labels))
+    sizes = {"rows": 20, "frames": 24, "num_classes": CLASSES, **SMALL[kind]}
+    one, other = (
+        build(kind, {**sizes, **more}, generator=generator(0, Stream.INITIAL_WEIGHTS)).state_dict()
+        for more in ({}, {"num_subjects": 3})
+    )
+    subjects = other.pop("conditioning.subject.weight")
+    assert subjects.shape[0] == 4
+    assert not subjects.any()
+    assert list(one) == list(other)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("kind", DENOISERS)
+def test_performers_are_told_apart_dropped_by_the_last_index_and_learnt(kind: str) -> None:
+    sizes = {"rows": 20, "frames": 24, "num_classes": CLASSES, **SMALL[kind]}
+    network = build(kind, {**sizes, "num_subjects": 3}).eval()
+    with torch.no_grad():
+        for i, parameter in enumerate(network.parameters()):
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator(0, i))
+    x, step, labels = _question(kind)
+    told, dropped = (network(x, step, labels, torch.full((3,), who)) for who in (1, 3))
+    torch.testing.assert_close(network(x, step, labels), dropped)
+    assert not torch.allclose(told, dropped)
+    told.square().sum().backward()
+    gradient = network.get_parameter("conditioning.subject.weight").grad
+    assert gradient is not None
+    assert [bool(row.any()) for row in gradient] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("kind", DENOISERS)
 def test_the_step_is_seen(kind: str) -> None:
     network = _network(kind)
     x, step, labels = _question(kind)

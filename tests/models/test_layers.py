@@ -56,6 +56,35 @@ def test_a_network_without_classes_ignores_labels() -> None:
     torch.testing.assert_close(network(step, torch.tensor([1, 2])), network(step))
 
 
+def test_no_performers_are_the_dropped_performer() -> None:
+    network = Conditioning(frequencies=16, dim=8, num_classes=5, num_subjects=3)
+    assert network.subject is not None
+    torch.nn.init.normal_(network.subject.weight, generator=generator(0, 8))
+    step, labels = torch.tensor([3.0, 500.0]), torch.tensor([0, 5])
+    dropped = network(step, labels, torch.tensor([3, 3]))
+    torch.testing.assert_close(network(step, labels), dropped)
+    told = network(step, labels, torch.tensor([0, 2]))
+    torch.testing.assert_close(
+        told - dropped, network.subject.weight[[0, 2]] - network.subject.weight[3]
+    )
+
+
+def test_performers_move_no_other_initial_weight_and_say_nothing_before_training() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        plain = Conditioning(frequencies=16, dim=8, num_classes=5)
+        after = torch.rand(3)
+        torch.manual_seed(0)
+        network = Conditioning(frequencies=16, dim=8, num_classes=5, num_subjects=3)
+        assert torch.equal(torch.rand(3), after)
+    names = [*plain.state_dict(), "subject.weight"]
+    assert sorted(network.state_dict()) == sorted(names)
+    for name, weight in plain.state_dict().items():
+        assert torch.equal(network.state_dict()[name], weight)
+    step, labels = torch.tensor([3.0, 500.0]), torch.tensor([0, 4])
+    assert torch.equal(network(step, labels, torch.tensor([0, 2])), plain(step, labels))
+
+
 def _attention_by_loops(tokens: torch.Tensor, network: SelfAttention) -> torch.Tensor:
     (n, t, d), heads = tokens.shape, network.heads
     size = d // heads
