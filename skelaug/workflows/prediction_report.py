@@ -149,6 +149,14 @@ class Tally:
             "unknown_classes": unknown,
         }
 
+    def table(self) -> dict[str, Any]:
+        """The counts as plain JSON: ``truths`` (rows), ``classes`` (columns), ``counts``."""
+        return {
+            "truths": list(self.truths),
+            "classes": list(self.classes),
+            "counts": self.counts.tolist(),
+        }
+
     def accuracy(self, rows: Sequence[int] | None = None) -> float | None:
         """Fraction of right answers, of all or of these classes of the file; None of no clips."""
         chosen = self.rows if rows is None else list(rows)

@@ -14,7 +14,8 @@
     ├── scores.json         what a recognizer does on the test part
     ├── confusion.png       the same as a picture
     ├── images.h5           skeleton images of the training clips; removed at the end
-    └── motions.h5          prepared positions of the training clips; removed at the end
+    ├── motions.h5          prepared positions of the training clips; removed at the end
+    └── extra.h5            the same of further clips, synthetic ones; removed at the end
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ CONFIG, RECORD, MODEL, CARD, SCORES = (
     "card.md",
     "scores.json",
 )
-IMAGES, MOTIONS, CONFUSION = "images.h5", "motions.h5", "confusion.png"
+IMAGES, MOTIONS, EXTRA, CONFUSION = "images.h5", "motions.h5", "extra.h5", "confusion.png"
 _FILES = (
     CONFIG,
     RECORD,
@@ -50,6 +51,7 @@ _FILES = (
     SCORES,
     IMAGES,
     MOTIONS,
+    EXTRA,
     CONFUSION,
     "sketch.safetensors",
     "state.pt",
@@ -138,6 +140,7 @@ class RunDirectory:
         self.model = path / MODEL
         self.images = path / IMAGES
         self.motions = path / MOTIONS
+        self.extra = path / EXTRA
 
     @property
     def is_finished(self) -> bool:
@@ -213,6 +216,7 @@ class RunDirectory:
         """Remove what was prepared, write scores and card; the card marks a finished run."""
         self.images.unlink(missing_ok=True)
         self.motions.unlink(missing_ok=True)
+        self.extra.unlink(missing_ok=True)
         if scores:
             write_text(self.path / SCORES, json.dumps(scores, indent=1) + "\n")
         write_text(self.path / CARD, card)

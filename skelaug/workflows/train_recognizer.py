@@ -17,18 +17,19 @@ from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.learner import Batches
 from skelaug.models.recognizers import RECOGNIZERS
-from skelaug.optimisation import batch_indices
+from skelaug.place import Place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, numpy_generator
+from skelaug.workflows.extra_clips import ExtraConfig, MixedMotions, extra_clips
 from skelaug.workflows.initial_weights import start_from
 from skelaug.workflows.prediction_report import Tally
+from skelaug.workflows.provenance import file_hashes
 from skelaug.workflows.recognizer import load_recognizer
 from skelaug.workflows.recognizer_presets import PRESETS
 from skelaug.workflows.run_directory import CONFUSION, RunDirectory
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_motions import (
     PreparationConfig,
-    TrainingMotions,
     stand_in_motions,
     training_motions,
 )
@@ -67,6 +68,7 @@ class TrainRecognizerConfig(TrainingConfig, frozen=True, extra="forbid"):
         label_smoothing: Share of the target spread over all classes.
         init_from: A packaged model, a run or a file whose weights it starts from, carried over by
             the names of joints and classes.
+        extra: Clips of another file that take part, synthetic ones for example.
     """
 
     model: RecognizerConfig = RecognizerConfig()
@@ -76,6 +78,7 @@ class TrainRecognizerConfig(TrainingConfig, frozen=True, extra="forbid"):
     mixup: NonNegativeFloat = 0.0
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     init_from: str = ""
+    extra: ExtraConfig = ExtraConfig()
 
 
 def run(
@@ -102,15 +105,9 @@ def run(
     """
     plan = Plan(
         what="recognizer",
-        prepare=lambda clips, directory, place, progress: training_motions(
-            clips,
-            config.preparation,
-            config.streams,
-            cache=directory.motions,
-            place=place,
-            progress=progress,
-        ),
-        stand_in=lambda clips, _: stand_in_motions(clips, config.preparation, config.streams),
+        prepare=partial(_prepare, config),
+        stand_in=partial(_stand_in, config),
+        inputs=file_hashes([config.extra.file] if config.extra.file else []),
         network=partial(_network, config),
         batches=partial(_batches, config),
         loss=lambda _: RecognizerLoss(config.label_smoothing),
@@ -159,7 +156,30 @@ def _check(clips: TrainingClips) -> list[str]:
     return notes
 
 
-def _network(config: TrainRecognizerConfig, motions: TrainingMotions) -> tuple[str, dict[str, Any]]:
+def _prepare(
+    config: TrainRecognizerConfig,
+    clips: TrainingClips,
+    directory: RunDirectory,
+    place: Place,
+    progress: Progress,
+) -> MixedMotions:
+    """The prepared clips of the data and of the further file."""
+    more = extra_clips(config.extra, clips)
+    motions = partial(training_motions, streams=config.streams, place=place, progress=progress)
+    own = motions(clips, config.preparation, cache=directory.motions)
+    extra = motions(more, own.preparation, cache=directory.extra) if more else None
+    return MixedMotions(own, extra, config.extra)
+
+
+def _stand_in(config: TrainRecognizerConfig, clips: TrainingClips, count: int) -> MixedMotions:
+    del count
+    extra_clips(config.extra, clips)  # a misfit shows here
+    own = stand_in_motions(clips, config.preparation, config.streams)
+    return MixedMotions(own, None, config.extra)
+
+
+def _network(config: TrainRecognizerConfig, mixed: MixedMotions) -> tuple[str, dict[str, Any]]:
+    motions = mixed.own
     arguments = {
         "parents": list(motions.layout.parents),
         "num_classes": len(motions.clips.classes),
@@ -170,30 +190,27 @@ def _network(config: TrainRecognizerConfig, motions: TrainingMotions) -> tuple[s
     return config.model.name, arguments
 
 
-def _initial(
-    config: TrainRecognizerConfig, motions: TrainingMotions, network: nn.Module
-) -> list[str]:
-    return start_from(config.init_from, motions, network, kind=config.model.name)
+def _initial(config: TrainRecognizerConfig, motions: MixedMotions, network: nn.Module) -> list[str]:
+    return start_from(config.init_from, motions.own, network, kind=config.model.name)
 
 
-def _batches(config: TrainRecognizerConfig, motions: TrainingMotions, batch: int) -> Batches:
-    taught = motions.labelled
+def _batches(config: TrainRecognizerConfig, motions: MixedMotions, batch: int) -> Batches:
     classes = len(motions.clips.classes)
 
     def batches(step: int) -> tuple[Tensor, ...]:
-        which = taught[batch_indices(config.seed, step, batch=batch, count=len(taught))]
-        x, labels = motions.batch(which, config.augment, seed=config.seed, step=step)
+        x, labels, weights = motions.batch(config.augment, batch=batch, seed=config.seed, step=step)
         if not config.mixup:
-            return x, labels
+            return x, labels, weights
         numbers = numpy_generator(config.seed, Stream.MIXUP, step)
         blend = draw_mixup(batch, alpha=config.mixup, generator=numbers)
-        return mixed(x, blend), mixed_targets(labels, blend, num_classes=classes)
+        targets = mixed_targets(labels, blend, num_classes=classes)
+        return mixed(x, blend), targets, mixed(weights, blend)
 
     return batches
 
 
 class RecognizerLoss:
-    """Cross-entropy, averaged over clips.
+    """Cross-entropy times the weight of each clip, averaged over clips.
 
     Args:
         label_smoothing: Share of the target spread over all classes.
@@ -203,7 +220,12 @@ class RecognizerLoss:
         self.label_smoothing = label_smoothing
 
     def __call__(
-        self, network: Callable[..., Tensor], x: Tensor, targets: Tensor, /
+        self,
+        network: Callable[..., Tensor],
+        x: Tensor,
+        targets: Tensor,
+        weights: Tensor | None = None,
+        /,
     ) -> Mapping[str, Tensor]:
         """The loss and the accuracy.
 
@@ -211,15 +233,19 @@ class RecognizerLoss:
             network: From clips N C T V M to logits N K.
             x: The clips.
             targets: Classes N, or their probabilities N K.
+            weights: Of each clip, N; None = 1.
         """
         logits = network(x)
-        loss = functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        losses = functional.cross_entropy(
+            logits, targets, reduction="none", label_smoothing=self.label_smoothing
+        )
+        loss = (losses if weights is None else weights * losses).mean()
         truth = targets if targets.ndim == 1 else targets.argmax(dim=1)
         accuracy = (logits.detach().argmax(dim=1) == truth).float().mean()
         return {"loss": loss, "accuracy": accuracy}
 
 
-def _test(motions: TrainingMotions, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
+def _test(motions: MixedMotions, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
     """The finished recognizer on the clips that it has not seen: once, with its last weights."""
     clips, file = motions.clips, motions.clips.file
     rows = [int(row) for row in clips.split.test if file.labels[row] >= 0]
@@ -246,4 +272,5 @@ def _test(motions: TrainingMotions, directory: RunDirectory, progress: Progress)
         "copies": len(clips.leaked),
         "chance": fields["chance"].majority,
         "classes": {row.label: row.accuracy for row in fields["class_accuracy"]},
+        "confusion": tally.table(),
     }

@@ -94,7 +94,13 @@ class TrainingMotions:
         return np.flatnonzero(self.clips.labels >= 0).astype(np.int64)
 
     def batch(
-        self, which: NDArray[np.int64], config: AugmentationConfig, *, seed: int, step: int
+        self,
+        which: NDArray[np.int64],
+        config: AugmentationConfig,
+        *,
+        seed: int,
+        step: int,
+        first: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """Varied clips as the network sees them (N C*S T V M) and their labels (N).
 
@@ -105,14 +111,17 @@ class TrainingMotions:
             config: How they are varied.
             seed: Root of every random number.
             step: Number of the update.
+            first: Place of the first of them in the batch.
         """
-        varied = []
-        for place, number in enumerate(which):
+        varied: list[NDArray[np.float32]] = []
+        for place, number in enumerate(which, start=first):
             numbers = numpy_generator(seed, Stream.AUGMENT, step, place)
             clip = self.positions[slice(*self.spans[number])]
             clip, _ = augment(config, clip, self.layout, generator=numbers)
             varied.append(self.profile.fit(clip, self.preparation.frames, numbers))
-        x = torch.from_numpy(np.stack(varied)).permute(0, 4, 1, 3, 2)
+        shape = (self.preparation.frames or 0, *self.positions.shape[1:])
+        stacked = np.stack(varied) if varied else np.empty((0, *shape), dtype=np.float32)
+        x = torch.from_numpy(stacked).permute(0, 4, 1, 3, 2)
         labels = torch.from_numpy(self.clips.labels[which])
         return as_streams(x, self.streams, self.layout.parents), labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -97,6 +97,7 @@ class Plan(Generic[M]):
         batches: From the material and the batch size to the tensors of an update.
         loss: From the material to what maps a network and such tensors to scalars.
         meta: What the checkpoint says beside the data's facts.
+        inputs: SHA-256 of further files that decide the result, by name.
         initial: Changes the weights that the network starts from and says what it did, or None.
         evaluate: From the material to a judge of networks, or None.
         evaluate_every: Updates per judgement.
@@ -112,6 +113,7 @@ class Plan(Generic[M]):
     batches: Callable[[M, int], Batches]
     loss: Callable[[M], Loss]
     meta: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
     initial: Callable[[M, nn.Module], list[str]] | None = None
     evaluate: Callable[[M], Judge | None] | None = None
     evaluate_every: int = 0
@@ -230,8 +232,8 @@ def conduct(
     if plan.check:
         plan.check(clips)
     config = _bounded(config, len(clips.rows))
-    directory = RunDirectory(config.out)
-    directory.check(config, clips.inputs, resume=resume, force=force)
+    directory, inputs = RunDirectory(config.out), {**clips.inputs, **plan.inputs}
+    directory.check(config, inputs, resume=resume, force=force)
     if config.optimisation.batch < place.world:
         raise UsageError(
             f"optimisation.batch: expected at least one sample for each of the {place.world} "
@@ -244,7 +246,7 @@ def conduct(
     build(*plan.network(plan.stand_in(clips, 1)))  # a misfit shows here
     place.wait()
     if place.is_first:
-        directory.begin(config, clips.inputs, command=f"train {plan.what}", resume=resume)
+        directory.begin(config, inputs, command=f"train {plan.what}", resume=resume)
     place.wait()
     material = plan.prepare(clips, directory, place, progress)
     task, start = _task(plan, config, material, out=directory.model)
