@@ -58,11 +58,10 @@ class Conditioning(nn.Module):
         self.num_classes, self.num_subjects = num_classes, num_subjects
         self.time = nn.Sequential(nn.Linear(frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Embedding(num_classes + 1, dim) if num_classes else None
-        self.subject = (
-            nn.Embedding.from_pretrained(torch.zeros(num_subjects + 1, dim), freeze=False)
-            if num_subjects
-            else None
-        )
+        self.subject: nn.Embedding | None = None
+        if num_subjects:
+            untold = torch.zeros(num_subjects + 1, dim)
+            self.subject = nn.Embedding.from_pretrained(untold, freeze=False)  # type: ignore[no-untyped-call]
 
     def forward(
         self, step: Tensor, labels: Tensor | None = None, subjects: Tensor | None = None
