@@ -69,6 +69,18 @@ def train(
             help="Recognizer to start from: packaged, a run or a file.",
         ),
     ] = None,
+    extra: Annotated[
+        Path | None,
+        typer.Option(
+            "--extra",
+            metavar="FILE.h5",
+            help="Further clips a recognizer learns from, synthetic ones for example.",
+        ),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option("--test", metavar="RULE", help="Test part; all that --split leaves if unset."),
+    ] = None,
     device: Annotated[
         str,
         typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1."),
@@ -86,11 +98,13 @@ def train(
     an uninterrupted run gives. RUN/model.safetensors is what `skelaug synth --model RUN` and
     `skelaug predict --model RUN` use.
 
-    A recognizer is tested once, at its last step, on the clips that --split leaves: accuracy by
-    class in RUN/scores.json, RUN/confusion.png. --preset paper is the published schedule of the
-    network chosen by --set model.name= (fg-stformer, ctr-gcn, ms-g3d, efficient-gcn, st-gcn);
-    published scores fuse four of them, one for each --set streams=[joint], [bone],
-    [joint_motion], [bone_motion].
+    A recognizer is tested once, at its last step, on the clips that --split leaves (those of them
+    that --test names): accuracy by class in RUN/scores.json, RUN/confusion.png. Clips of --extra
+    are pooled with the data's own, or fill a share of every batch (--set extra.share=0.3).
+
+    --preset paper is the published schedule of the network chosen by --set model.name=
+    (fg-stformer, ctr-gcn, ms-g3d, efficient-gcn, st-gcn); published scores fuse four of them, one
+    for each --set streams=[joint], [bone], [joint_motion], [bone_motion].
 
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.
@@ -114,7 +128,15 @@ def train(
         preset=preset,
         file=config,
         overrides=set_values or (),
-        flags={"data": data, "out": out, "split": split, "seed": seed, "init_from": init_from},
+        flags={
+            "data": data,
+            "out": out,
+            "split": split,
+            "test": test,
+            "seed": seed,
+            "init_from": init_from,
+            "extra": {"file": extra} if extra else None,
+        },
         resume=resume,
     )
     report = workflow.run(
@@ -150,7 +172,8 @@ def _show(report: TrainReport) -> None:
         return
     hidden = {"step", *report.best}
     facts |= {f"last {key}": value for key, value in report.log.items() if key not in hidden}
-    facts |= {f"test {key}": value for key, value in report.scores.items() if key != "classes"}
+    tables = ("classes", "confusion")
+    facts |= {f"test {key}": value for key, value in report.scores.items() if key not in tables}
     facts |= {f"best {key}": value for key, value in report.best.items()}
     render.facts(facts, title=f"trained a {report.what} model: {report.run}")
     if "classes" in report.scores:
