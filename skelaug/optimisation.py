@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, Positiv
 
 from skelaug.seeds import Stream, generator, numpy_generator
 
-__all__ = ["Optimisation", "autocast_dtype", "batch_indices", "reseed", "seeded"]
+__all__ = ["Optimisation", "autocast_dtype", "batch_indices", "mixed_indices", "reseed", "seeded"]
 
 
 class Optimisation(BaseModel, frozen=True, extra="forbid"):
@@ -125,14 +125,52 @@ def reseed(seed: int, *stream: int, device: torch.device | None) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(word)
 
 
-@lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    return numpy_generator(seed, Stream.TRAIN_BATCH, epoch).permutation(count)
+@lru_cache(maxsize=8)
+def _permutation(seed: int, count: int, *address: int) -> NDArray[np.int64]:
+    return numpy_generator(seed, Stream.TRAIN_BATCH, *address).permutation(count)
 
 
 def batch_indices(seed: int, step: int, *, batch: int, count: int) -> NDArray[np.int64]:
     """Which of `count` samples update `step` sees: each once per epoch, in an order of its own."""
-    epochs, places = np.divmod(np.arange(step * batch, (step + 1) * batch), count)
+    return _in_epochs(seed, step * batch, (step + 1) * batch, count=count)
+
+
+def mixed_indices(
+    seed: int, step: int, *, batch: int, share: float, parts: Sequence[NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Which samples update `step` sees where a share of them comes from one of two parts.
+
+    Each part is passed through as in `batch_indices`, in epochs of its own. Where ``share batch``
+    is no whole number the updates differ by one sample, so that the share holds in the long run.
+
+    Args:
+        seed: Root of the orders.
+        step: Number of the update.
+        batch: Samples per update.
+        share: Of each batch, from the first part; in (0, 1).
+        parts: Samples of the first and of the second part.
+
+    Returns:
+        Samples of the first part, then of the second.
+    """
+    begin, end = round(step * batch * share), round((step + 1) * batch * share)
+    spans = ((begin, end), (step * batch - begin, (step + 1) * batch - end))
     return np.concatenate(
-        [_permutation(seed, int(e), count)[places[epochs == e]] for e in np.unique(epochs)]
+        [
+            own[_in_epochs(seed, *span, count=len(own), part=number)]
+            for number, (own, span) in enumerate(zip(parts, spans, strict=True))
+        ]
     )
+
+
+def _in_epochs(
+    seed: int, begin: int, end: int, *, count: int, part: int | None = None
+) -> NDArray[np.int64]:
+    """Places `begin` to `end` of endless passes through `count` samples, each in another order."""
+    epochs, places = np.divmod(np.arange(begin, end), count)
+    own = () if part is None else (part,)
+    pieces = [
+        _permutation(seed, count, int(epoch), *own)[places[epochs == epoch]]
+        for epoch in np.unique(epochs)
+    ]
+    return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)

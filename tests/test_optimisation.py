@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from skelaug.optimisation import Optimisation, autocast_dtype, batch_indices, seeded
+from skelaug.optimisation import Optimisation, autocast_dtype, batch_indices, mixed_indices, seeded
 from skelaug.seeds import Stream
 
 CPU = torch.device("cpu")
@@ -57,6 +57,39 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     first, second = (batch_indices(0, step, batch=50, count=50) for step in (0, 1))
     assert first.tolist() != second.tolist()
     assert first.tolist() != batch_indices(1, 0, batch=50, count=50).tolist()
+
+
+@given(
+    batch=st.integers(1, 12),
+    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0),
+)
+def test_a_favoured_part_has_its_share_and_each_part_passes_in_epochs_of_its_own(
+    batch, sizes, share, seed
+):
+    favoured = np.arange(sizes[0])
+    others = 100 + np.arange(sizes[1])
+    steps = 40
+    seen = [
+        mixed_indices(seed, step, batch=batch, share=share, parts=(favoured, others))
+        for step in range(steps)
+    ]
+    assert {len(one) for one in seen} == {batch}
+    counts = np.cumsum([(one < 100).sum() for one in seen])
+    wanted = share * batch * np.arange(1, steps + 1)
+    assert np.abs(counts - wanted).max() <= 0.5 + 1e-9
+    stream = np.concatenate(seen)
+    for own, part in ((stream[stream < 100], favoured), (stream[stream >= 100], others)):
+        whole = own[: len(own) // len(part) * len(part)].reshape(-1, len(part))
+        for epoch in whole:
+            assert sorted(epoch) == sorted(part)
+
+
+def test_two_parts_of_one_size_have_orders_of_their_own():
+    parts = (np.arange(40), np.arange(40))
+    both = mixed_indices(0, 0, batch=80, share=0.5, parts=parts)
+    assert both[:40].tolist() != both[40:].tolist()
 
 
 def test_precision_is_what_was_asked_for_and_auto_is_one_of_the_two():
