@@ -31,6 +31,7 @@ class Stream(enum.IntEnum):
     DURATION = 9
     SKETCH = 10
     MIXUP = 11
+    VARIATION = 12
 
 
 def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:
