@@ -15,15 +15,21 @@ from skelaug.checkpoint import Checkpoint, save_checkpoint
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
 from skelaug.diffusion.schedule import SCHEDULES, Schedule
+from skelaug.errors import DataError
 from skelaug.image.bones import BoneLengths
 from skelaug.image.sketch import LARGEST, sketch
-from skelaug.learner import Batches
 from skelaug.models import DENOISERS
-from skelaug.optimisation import batch_indices
 from skelaug.progress import Progress, silent
-from skelaug.seeds import Stream, generator, numpy_generator
+from skelaug.seeds import Stream, numpy_generator
+from skelaug.workflows.diffusion_batches import (
+    FavourConfig,
+    Telling,
+    denoising_batches,
+    favoured,
+)
 from skelaug.workflows.generator import Recipe
 from skelaug.workflows.run_directory import RunDirectory
+from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_images import (
     AugmentConfig,
     ImageTrainingConfig,
@@ -125,6 +131,11 @@ class TrainDiffusionConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
         conditional: Give the network the class; else the label acts through a guide alone.
         label_drop: Share of samples trained without their label, so that a conditional network
             serves as the unconditional one too.
+        performers: Give the network the performer where it is known, so that bodies and manners
+            can be asked for.
+        performer_drop: Share of the samples trained with their label but without their performer;
+            samples without their label go without it too.
+        favour: Clips that take part more often than others.
         augment: How the images are varied.
         sampling: The recipe that the model recommends to `skelaug synth`.
     """
@@ -134,6 +145,9 @@ class TrainDiffusionConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
     sampling: Recipe = Recipe()
     conditional: bool = True
     label_drop: float = Field(default=0.15, ge=0.0, le=1.0)
+    performers: bool = False
+    performer_drop: float = Field(default=0.15, ge=0.0, le=1.0)
+    favour: FavourConfig = FavourConfig()
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -164,7 +178,16 @@ def run(
         prepare=partial(image_material, config),
         stand_in=lambda clips, count: stand_in_images(clips, config.codec, count=count),
         network=lambda images: _network(config, images),
-        batches=lambda images, batch: _batches(config, images, batch=batch),
+        check=partial(_check, config),
+        batches=lambda images, batch: denoising_batches(
+            images,
+            _telling(config),
+            config.favour,
+            config.augment,
+            batch=batch,
+            levels=config.diffusion.steps,
+            seed=config.seed,
+        ),
         loss=lambda images: DiffusionLoss(
             config.diffusion,
             conditional=config.conditional,
@@ -176,6 +199,7 @@ def run(
             "diffusion": config.diffusion.model_dump(mode="json"),
             "conditional": config.conditional,
             "label_drop": config.label_drop if config.conditional else None,
+            "performers": config.performers,
         },
     )
     return run_plan(
@@ -221,6 +245,7 @@ def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str,
         "rows": rows,
         "frames": frames,
         "num_classes": len(images.clips.classes) if config.conditional else 0,
+        **({"num_subjects": len(images.clips.subjects)} if config.performers else {}),
         "learned_variance": config.diffusion.learned_variance,
         "dropout": config.model.dropout,
         **config.model.arguments,
@@ -228,21 +253,28 @@ def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str,
     return config.model.name, arguments
 
 
-def _batches(config: TrainDiffusionConfig, images: TrainingImages, *, batch: int) -> Batches:
-    classes = len(images.clips.classes)
+def _telling(config: TrainDiffusionConfig) -> Telling:
+    """Without labels there is none to drop, and no performer with it."""
+    label_drop = config.label_drop if config.conditional else 0.0
+    return Telling(label_drop, config.performers, config.performer_drop)
 
-    def batches(step: int) -> tuple[Tensor, ...]:
-        rows = batch_indices(config.seed, step, batch=batch, count=len(images))
-        variation = generator(config.seed, Stream.AUGMENT, step)
-        x0, labels = images.batch(rows, config.augment, variation)
-        numbers = generator(config.seed, Stream.TRAIN_NOISE, step)
-        steps = torch.randint(config.diffusion.steps, (batch,), generator=numbers)
-        noise = torch.randn(x0.shape, generator=numbers)
-        dropped = torch.rand(batch, generator=numbers) < config.label_drop
-        labels = torch.where(dropped | (labels < 0), classes, labels)
-        return x0, noise, steps, labels
 
-    return batches
+def _check(config: TrainDiffusionConfig, clips: TrainingClips) -> list[str]:
+    """That the network has what it is to be told."""
+    where = clips.file.path
+    if config.conditional and not (clips.labels >= 0).any():
+        raise DataError(
+            f"{where}: expected training clips with a label, got none; --set conditional=false "
+            f"trains without labels"
+        )
+    if config.performers and not clips.subjects:
+        raise DataError(
+            f"{where}: expected training clips whose performer is known, got none; leave out "
+            f"performers=true"
+        )
+    if config.favour.rule:
+        favoured(clips, config.favour.rule)
+    return []
 
 
 class DiffusionLoss:
@@ -270,22 +302,25 @@ class DiffusionLoss:
         noise: Tensor,
         steps: Tensor,
         labels: Tensor,
+        subjects: Tensor | None = None,
         /,
     ) -> dict[str, Tensor]:
         """The loss and its parts.
 
         Args:
-            network: Called as ``network(x, step, labels)``.
+            network: Called as ``network(x, step, labels)``, with the performers last if given.
             x0: Normalised images, N C R F.
             noise: Shaped like them.
             steps: Index of each sample's noise level, N.
             labels: Class of each sample, N; the number of classes = dropped.
+            subjects: Performer of each sample, N, likewise; None where they are not told.
         """
         kind, config = self.config.parameterization, self.config
         schedule = self._schedule_on(steps.device)
         alpha_bar = schedule.alpha_bars[steps]
         x = noised(x0, noise, alpha_bar)
-        output = network(x, steps.float(), labels if self.conditional else None)
+        told = (labels if self.conditional else None, *(() if subjects is None else (subjects,)))
+        output = network(x, steps.float(), *told)
         prediction = split_output(output)[0] if config.learned_variance else output
         simple = simple_loss(prediction, target_from(x0, noise, alpha_bar, kind=kind))
         terms = {"simple": simple.mean()}

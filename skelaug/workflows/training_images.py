@@ -244,17 +244,19 @@ def _persons(
 
 
 def stand_in_images(clips: TrainingClips, config: CodecConfig, *, count: int) -> TrainingImages:
-    """Random images of the right size in memory, for measuring speed before anything is written."""
+    """Random images of the right size in memory, for measuring speed before anything is written.
+
+    There are `count` of them at most, and the training clips share them.
+    """
     file = clips.file
     codec = file.codec if isinstance(file, ImageFile) else _codec(file, config)
-    rows = np.arange(min(count, len(clips.rows)), dtype=np.int64)
-    shape = (len(rows), *codec.shape)
+    shape = (min(count, len(clips.rows)), *codec.shape)
     pixels = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     return TrainingImages(
         clips=clips,
         codec=codec,
         pixels=pixels,
-        rows=rows,
-        normalizer=fit_normalizer(pixels, rows),
+        rows=np.arange(len(clips.rows), dtype=np.int64) % len(pixels),
+        normalizer=fit_normalizer(pixels, np.arange(len(pixels))),
         persons={},
     )

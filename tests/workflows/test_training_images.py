@@ -101,7 +101,9 @@ def test_variation_turns_and_resizes_and_depends_on_its_generator_alone(data_fil
 def test_stand_ins_have_the_size_of_the_images_and_touch_no_disk(data_file, tmp_path):
     clips = training_clips(data_file)
     images = stand_in_images(clips, CodecConfig(rows=24), count=5)
-    assert (len(images), images.shape) == (5, (3, 24, 24))
+    assert (len(images.pixels), images.shape) == (5, (3, 24, 24))
+    assert len(images) == len(clips.rows) == 24  # labels and parts are the real ones
+    assert images.batch(np.arange(24))[1].tolist() == clips.labels.tolist()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.h5"]
 
 
