@@ -23,7 +23,15 @@ from skelaug.image.codec import ImageCodec
 from skelaug.models import build
 from skelaug.place import one_thread_each
 
-__all__ = ["GROUP", "Address", "DrawGroup", "ImageSource", "draw_in_groups", "ready_network"]
+__all__ = [
+    "GROUP",
+    "Address",
+    "DrawGroup",
+    "ImageSource",
+    "draw_in_groups",
+    "filled_groups",
+    "ready_network",
+]
 
 GROUP = 64
 
@@ -105,17 +113,26 @@ def draw_in_groups(
     """
     images = np.empty((len(addresses), *shape), dtype=np.float32)
 
-    def fill(places: list[int]) -> None:
-        filled: dict[int, int] = {addresses[i].sample % GROUP: i for i in places}
-        spare = next(iter(filled.values()))
-        order = [filled.get(place, spare) for place in range(GROUP)]
+    def fill(order: list[int]) -> None:
         group = draw_group([addresses[i] for i in order], torch.tensor([labels[i] for i in order]))
-        for i in places:
-            images[i] = group[addresses[i].sample % GROUP]
+        images[order] = group[[addresses[i].sample % GROUP for i in order]]
 
     with one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
-        list(pool.map(fill, _groups(addresses)))
+        list(pool.map(fill, filled_groups(addresses)))
     return images
+
+
+def filled_groups(addresses: Sequence[Address]) -> list[list[int]]:
+    """Groups of `GROUP` positions of the addresses, place by place; each position is in one group.
+
+    Sample i takes place i modulo `GROUP`; places without a sample are filled with the group's
+    first one, and its own place has what counts.
+    """
+    found = []
+    for positions in _groups(addresses):
+        filled = {addresses[i].sample % GROUP: i for i in positions}
+        found.append([filled.get(place, positions[0]) for place in range(GROUP)])
+    return found
 
 
 def _groups(addresses: Sequence[Address]) -> list[list[int]]:
