@@ -32,6 +32,7 @@ class Stream(enum.IntEnum):
     SKETCH = 10
     MIXUP = 11
     VARIATION = 12
+    PERFORMER = 13
 
 
 def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:

@@ -29,7 +29,8 @@ from skelaug.errors import UsageError
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer
 from skelaug.optimisation import autocast_dtype
-from skelaug.seeds import Stream, generator
+from skelaug.seeds import Stream, generator, numpy_generator
+from skelaug.skeleton.sequence import UNKNOWN
 from skelaug.workflows.image_source import Address, draw_in_groups, ready_network
 
 __all__ = ["ImageGenerator", "Recipe"]
@@ -48,7 +49,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         guidance_interval: Least and largest alpha_bar at which the guide acts.
         guidance_mode: ``xhat``, ``damped`` or ``exact``: see `skelaug.diffusion.guidance`.
         guidance_max_shift: Bound of the guide's pull, see `guided`; None leaves it unbounded.
-        label_weight: Of classifier-free guidance; 1 switches it off, below 1 adds variety.
+        label_weight: Of classifier-free guidance, which drops class and performer together; 1
+            switches it off, below 1 adds variety.
+        subjects: Performers to imitate, every sample one of them; empty takes all that the model
+            knows.
     """
 
     sampler: Literal["ddpm", "ddim", "dpm++", "dpm++sde"] = "dpm++sde"
@@ -61,6 +65,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     guidance_mode: Literal["xhat", "damped", "exact"] = "xhat"
     guidance_max_shift: PositiveFloat | None = 1.0
     label_weight: NonNegativeFloat = 0.8
+    subjects: tuple[int, ...] = ()
 
 
 class ImageGenerator:
@@ -81,9 +86,12 @@ class ImageGenerator:
         sampler: How it draws, in a word.
         steps: Denoiser evaluations per sample.
         guidance_scale: Weight of the guide; 0 = none.
+        performers: Whom the samples imitate, each one of them by its own address; empty where the
+            model knows no performers.
 
     Raises:
-        UsageError: The guide does not fit the model, or a label could not take effect.
+        UsageError: The guide does not fit the model, or a label or a performer could not take
+            effect.
     """
 
     def __init__(
@@ -103,6 +111,7 @@ class ImageGenerator:
         self.normalizer = ImageNormalizer.from_json(meta["normalizer"])
         self.settings: Mapping[str, Any] = meta["diffusion"]
         self.conditional = bool(meta["conditional"])
+        self.performers, self._places = _performers(meta, recipe.subjects, where=diffusion)
         self.network = ready_network(self.checkpoint, self.device)
         self.guide = _Guide(guide, self) if guide is not None and recipe.guidance_scale else None
         if not self.conditional and self.guide is None and recipe.guidance_scale:
@@ -138,30 +147,51 @@ class ImageGenerator:
             [generator(self.seed, Stream.SAMPLE, *address) for address in addresses]
         )
         start = noise(torch.empty(len(addresses), *self.codec.shape, device=self.device))
-        denoise = self._denoiser(labels.to(self.device), start)
+        subjects = self._subjects(addresses)
+        denoise = self._denoiser(labels.to(self.device), subjects, start)
         drawn = self._sampler(denoise, start, self.alpha_bars, noise_like=noise)
         low, high = self.normalizer.bounds(drawn)
         pixels = self.normalizer.denormalize(drawn.clamp(low, high))
         return np.asarray(pixels.float().cpu().numpy(), dtype=np.float32)
 
-    def _denoiser(self, labels: Tensor, like: Tensor) -> Denoiser:
+    def performer(self, sample: int) -> int:
+        """Number of the performer that a sample imitates, whatever the attempt; -1 = nobody's."""
+        return self.performers[self._choice(sample)] if self.performers else UNKNOWN
+
+    def _choice(self, sample: int) -> int:
+        numbers = numpy_generator(self.seed, Stream.PERFORMER, sample)
+        return int(numbers.integers(len(self.performers)))
+
+    def _subjects(self, addresses: Sequence[Address]) -> Tensor | None:
+        """What the network is told of the samples' performers, N."""
+        if not self.performers:
+            return None
+        choices = [self._places[self._choice(address.sample)] for address in addresses]
+        return torch.tensor(choices, device=self.device)
+
+    def _denoiser(self, labels: Tensor, subjects: Tensor | None, like: Tensor) -> Denoiser:
         low, high = self.normalizer.bounds(like)
-        prepared = partial(
-            as_denoiser,
-            self._forward,
-            self.schedule,
-            kind=self.settings["parameterization"],
-            learned_variance=bool(self.settings["learned_variance"]),
-            clamp=lambda x0: x0.clamp(low, high),
-        )
-        denoise = prepared(labels=labels if self.conditional else None)
-        if self.conditional and self.recipe.label_weight != 1:
-            denoise = classifier_free(denoise, prepared(labels=None), self.recipe.label_weight)
+
+        def told(labels: Tensor | None, subjects: Tensor | None) -> Denoiser:
+            return as_denoiser(
+                partial(self._forward, subjects=subjects),
+                self.schedule,
+                labels=labels,
+                kind=self.settings["parameterization"],
+                learned_variance=bool(self.settings["learned_variance"]),
+                clamp=lambda x0: x0.clamp(low, high),
+            )
+
+        denoise = told(labels if self.conditional else None, subjects)
+        if (self.conditional or subjects is not None) and self.recipe.label_weight != 1:
+            denoise = classifier_free(denoise, told(None, None), self.recipe.label_weight)
         return self.guide.applied(denoise, labels) if self.guide else denoise
 
-    def _forward(self, x: Tensor, step: Tensor, labels: Tensor | None) -> Tensor:
+    def _forward(
+        self, x: Tensor, step: Tensor, labels: Tensor | None, *, subjects: Tensor | None
+    ) -> Tensor:
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype is not None):
-            output: Tensor = self.network(x, step, labels)
+            output: Tensor = self.network(x, step, labels, subjects)
         return output.float()
 
 
@@ -212,6 +242,24 @@ class _Guide:
 
 def _log_likelihood(network: Callable[[Tensor], Tensor], labels: Tensor) -> LogLikelihood:
     return label_log_likelihood(network, labels)
+
+
+def _performers(
+    meta: Mapping[str, Any], wanted: Sequence[int], *, where: Path
+) -> tuple[tuple[int, ...], list[int]]:
+    """Whom samples imitate, and what the network calls them: all it knows, or those wanted."""
+    known = [int(number) for number in meta["subjects"]] if meta.get("performers") else []
+    if wanted and not known:
+        raise UsageError(
+            f"--subject {wanted[0]}: {where} was not told who performed its clips; leave "
+            f"--subject out, or train with --set performers=true"
+        )
+    absent = [number for number in wanted if number not in known]
+    if absent:
+        there = ", ".join(map(str, known[:40]))
+        raise UsageError(f"--subject {absent[0]}: expected performers of {where}: {there}")
+    performers = tuple(dict.fromkeys(wanted)) or tuple(known)
+    return performers, [known.index(number) for number in performers]
 
 
 def _levels(schedule: Schedule, recipe: Recipe) -> Tensor:

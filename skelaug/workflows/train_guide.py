@@ -27,6 +27,7 @@ from skelaug.models import GUIDES
 from skelaug.optimisation import batch_indices
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator, numpy_generator
+from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_images import (
     AugmentConfig,
     ImageTrainingConfig,
@@ -89,7 +90,8 @@ class TrainGuideConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
     Attributes:
         model: The network.
         label_smoothing: Share of the target spread over all classes.
-        held_out: Share of the training part's clips that only chooses the weights to keep.
+        held_out: Share of the labelled training clips that only chooses the weights to keep; a
+            class is never held out whole.
         evaluate_every: Updates per look at the held-out clips.
         augment: How the images are varied.
         smoothed: Share of the images that are smoothed in time like estimates at a random noise
@@ -147,6 +149,7 @@ def run(
             label_smoothing=config.label_smoothing, is_noisy=config.is_noisy
         ),
         meta={"diffusion": noise, "is_noisy": config.is_noisy},
+        check=_check,
         evaluate=lambda images: _judge(config, images, schedule),
         evaluate_every=config.evaluate_every,
     )
@@ -173,25 +176,34 @@ def _network(config: TrainGuideConfig, images: TrainingImages) -> tuple[str, dic
     return config.model.name, arguments
 
 
+def _check(clips: TrainingClips) -> list[str]:
+    """That there is something to tell apart; clips without a label are left out."""
+    classes = len(set(clips.labels.tolist()) - {-1})
+    if classes < 2:
+        raise DataError(
+            f"{clips.file.path}: expected labelled clips of two or more classes to tell apart, got "
+            f"{classes}; check the labels with `skelaug info`"
+        )
+    return []
+
+
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """Numbers of the clips that teach and of those that judge, within the training part."""
+    """Numbers of the labelled clips that teach and that judge, within the training part."""
 
     taught: NDArray[np.int64]
     held_out: NDArray[np.int64]
 
 
 def _parts(config: TrainGuideConfig, images: TrainingImages) -> _Parts:
-    labels = images.clips.labels[: len(images)]
-    known = np.flatnonzero(labels >= 0)
-    if len(np.unique(labels[known])) < 2 and len(images) > 1:
-        raise DataError(
-            f"{images.clips.file.path}: expected clips of two or more classes to tell apart, got "
-            f"{len(np.unique(labels[known]))}; check the labels with `skelaug info`"
-        )
-    order = numpy_generator(config.seed, Stream.SPLIT).permutation(known)
-    held = round(config.held_out * len(order)) if len(order) > 1 else 0
-    return _Parts(taught=np.sort(order[held:]), held_out=np.sort(order[:held]))
+    labels = images.clips.labels
+    order = numpy_generator(config.seed, Stream.SPLIT).permutation(np.flatnonzero(labels >= 0))
+    held = round(config.held_out * len(order))
+    spared = np.isin(labels[order[:held]], labels[order[held:]])  # no class is held out whole
+    return _Parts(
+        taught=np.sort(np.concatenate([order[:held][~spared], order[held:]])),
+        held_out=np.sort(order[:held][spared]),
+    )
 
 
 def _power(images: TrainingImages) -> Tensor:
