@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...] | frozenset[str], ...] = (
     frozenset({"data", "image", "metrics", "augment", "models", "text", "zoo", "plots"}),
     ("config", "checkpoint", "place", "optimisation", "learner", "training"),
     ("workflows",),
+    ("benchmark",),
     ("cli",),
     ("__main__",),
 )
