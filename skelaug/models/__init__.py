@@ -3,7 +3,7 @@
 The registries are literal. Denoisers are called ``network(x, step, labels=None,
 subjects=None)``, guides ``guide(x)``, except the noisy one, which is ``guide(x, step)``;
 classifiers read motions, ``classifier(motion, lengths=None)``, and recognizers
-``recognizer(clips)``.
+``recognizer(clips)``; rival generators are explained where they are listed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
 from skelaug.models.noisy_unet_guide import NoisyUNetGuide
 from skelaug.models.recognizers import RECOGNIZERS
+from skelaug.models.rivals import RIVALS
 from skelaug.models.st_trans import STTrans
 from skelaug.models.unet import UNet
 from skelaug.models.vit_guide import ViTGuide
 
-__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "RECOGNIZERS", "build"]
+__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "RECOGNIZERS", "RIVALS", "build"]
 
 Constructor = Callable[..., nn.Module]
 
@@ -57,7 +58,7 @@ def build(
     Raises:
         UsageError: The kind is unknown, or the arguments do not fit it.
     """
-    networks = {**DENOISERS, **GUIDES, **CLASSIFIERS, **RECOGNIZERS}
+    networks = {**DENOISERS, **GUIDES, **CLASSIFIERS, **RECOGNIZERS, **RIVALS}
     if kind not in networks:
         raise UsageError(f"network: no kind {kind!r}; {did_you_mean(kind, networks)}")
     with torch.random.fork_rng(devices=[], enabled=generator is not None):
