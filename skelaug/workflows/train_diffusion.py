@@ -6,21 +6,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from skelaug.checkpoint import Checkpoint, save_checkpoint
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
 from skelaug.diffusion.schedule import SCHEDULES, Schedule
 from skelaug.errors import DataError
 from skelaug.image.bones import BoneLengths
-from skelaug.image.sketch import LARGEST, sketch
 from skelaug.models import DENOISERS
 from skelaug.progress import Progress, silent
-from skelaug.seeds import Stream, numpy_generator
 from skelaug.workflows.diffusion_batches import (
     FavourConfig,
     Telling,
@@ -28,7 +24,6 @@ from skelaug.workflows.diffusion_batches import (
     favoured,
 )
 from skelaug.workflows.generator import Recipe
-from skelaug.workflows.run_directory import RunDirectory
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_images import (
     AugmentConfig,
@@ -38,6 +33,7 @@ from skelaug.workflows.training_images import (
     stand_in_images,
 )
 from skelaug.workflows.training_run import Plan, TrainReport, known, run_plan
+from skelaug.workflows.training_sketch import write_sketch
 
 __all__ = [
     "PRESETS",
@@ -193,7 +189,7 @@ def run(
             conditional=config.conditional,
             bones=BoneLengths(images.codec, images.normalizer),
         ),
-        conclude=_write_sketch,
+        conclude=write_sketch,
         meta={
             "sampling": config.sampling.model_dump(mode="json"),
             "diffusion": config.diffusion.model_dump(mode="json"),
@@ -211,32 +207,6 @@ def run(
         device=device,
         progress=progress,
     )
-
-
-def _write_sketch(
-    images: TrainingImages, directory: RunDirectory, progress: Progress
-) -> dict[str, Any]:
-    """What `synth --no-copies` needs: random projections of the training clips."""
-    del progress
-    chosen = images.rows
-    if len(chosen) > LARGEST:
-        numbers = numpy_generator(0, Stream.SKETCH)
-        chosen = np.sort(numbers.choice(chosen, LARGEST, replace=False))
-    pieces = [images.pixels[chosen[start : start + 512]] for start in range(0, len(chosen), 512)]
-    drawn = np.concatenate([sketch(piece, images.codec) for piece in pieces])
-    save_checkpoint(
-        directory.path / "sketch.safetensors",
-        Checkpoint(
-            kind="sketch",
-            arguments={},
-            weights={"sketch": torch.from_numpy(drawn)},
-            layout=images.codec.layout,
-            classes=images.clips.classes,
-            meta={"what": "sketch", "split": {"hash": images.clips.split.hash}},
-        ),
-        half=True,
-    )
-    return {}
 
 
 def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str, dict[str, Any]]:

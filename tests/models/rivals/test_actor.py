@@ -45,7 +45,7 @@ def test_the_posterior_reads_every_frame_their_order_and_the_class() -> None:
 def test_loss_terms_are_mean_error_and_summed_divergence() -> None:
     network, (x, labels, noise) = _network(), _lesson()
     q = network.posterior(x, labels)
-    normal = Normal(q.mean, q.logvar.exp().sqrt())
+    normal = Normal(q.mean.detach(), q.logvar.detach().exp().sqrt())
     made = network.sample(normal.mean + normal.stddev * noise, labels).detach()
     found = network(x, labels, noise).detach()
     for i in range(N):
