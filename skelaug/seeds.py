@@ -33,6 +33,7 @@ class Stream(enum.IntEnum):
     MIXUP = 11
     VARIATION = 12
     PERFORMER = 13
+    BENCHMARK = 14
 
 
 def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:
