@@ -63,6 +63,16 @@ def synth(
             "--guidance-scale", min=0.0, help="Weight of the guide.  [default: recommended]"
         ),
     ] = None,
+    subject: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--subject",
+            min=0,
+            metavar="N",
+            help="Performer to imitate, of a model trained with --set performers=true; may be "
+            "repeated.  [default: any of them]",
+        ),
+    ] = None,
     fps: Annotated[float | None, typer.Option("--fps", help="Frames per second.")] = None,
     no_copies: Annotated[
         bool,
@@ -90,8 +100,8 @@ def synth(
     a seed is the same however many are drawn, by however many processes
     (`torchrun --nproc-per-node 2 -m skelaug synth ...`). A killed command goes on with --resume.
 
-    JSON: output, clips, labels (label, clips), model, sampler, steps, guidance_scale, redrawn,
-    copies, resumed_shards, seconds, dry_run.
+    JSON: output, clips, labels (label, clips), model, sampler, steps, guidance_scale,
+    performers, redrawn, copies, resumed_shards, seconds, dry_run.
     """
     from skelaug.config import load
     from skelaug.workflows import synthesize as workflow
@@ -111,6 +121,7 @@ def synth(
             "sampler": sampler,
             "steps": steps,
             "guidance_scale": guidance_scale,
+            "subjects": tuple(subject) if subject else None,
             "fps": fps,
             "seed": seed,
             "no_copies": no_copies or None,
@@ -135,6 +146,7 @@ def _show(report: Any) -> None:
             "model": report.model,
             "sampler": f"{report.sampler}, {report.steps} steps",
             "guidance scale": report.guidance_scale,
+            "imitates": ", ".join(f"subject {number}" for number in report.performers),
             "seconds": report.seconds,
         }
     )

@@ -84,6 +84,11 @@ class ImageSource(Protocol):
         """Weight of the guide; 0 = none."""
         ...
 
+    @property
+    def performers(self) -> tuple[int, ...]:
+        """Subjects that the samples imitate, each one of them; empty where it knows none."""
+        ...
+
     def draw(self, addresses: Sequence[Address], labels: Sequence[int]) -> NDArray[np.float32]:
         """Images of samples, N C R F in the codec's pixel values.
 

@@ -60,12 +60,13 @@ def real_durations(
 ) -> dict[str, list[float]]:
     """Durations of real clips in seconds by class: the `like` file's, else the training clips'.
 
-    A class without any takes those of all classes.
+    A class without any takes those of all clips, of the clips without a label too.
     """
     durations = {name: list(meta["durations"].get(name, ())) for name in classes}
     if like is not None:
         for name in set(like.classes) & set(classes):
             chosen = like.durations[like.labels == like.classes.index(name)]
             durations[name] = [float(seconds) for seconds in chosen] or durations[name]
-    everything = [seconds for some in durations.values() for seconds in some] or [2.0]
+    some_clips = [*durations.values(), meta["durations"].get("", ())]
+    everything = [seconds for some in some_clips for seconds in some] or [2.0]
     return {name: some or everything for name, some in durations.items()}

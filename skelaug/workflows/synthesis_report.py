@@ -31,6 +31,8 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
         guidance_mode: ``xhat`` (the paper's), ``damped`` or ``exact``.
         guidance_max_shift: Bound of the guide's pull in units of the noise.
         label_weight: Of classifier-free guidance; 1 switches it off.
+        subjects: Performers to imitate, of a model that knows its performers; None or empty takes
+            all, each clip one of them.
         fps: Frames per second of the clips; None takes those of most training clips.
         seed: Root of every random number.
         no_copies: Draw a clip again that is too near to a training clip.
@@ -53,6 +55,7 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
     guidance_mode: Literal["xhat", "damped", "exact"] | None = None
     guidance_max_shift: NonNegativeFloat | None = None
     label_weight: NonNegativeFloat | None = None
+    subjects: tuple[int, ...] | None = None
     fps: PositiveFloat | None = None
     seed: NonNegativeInt = 0
     no_copies: bool = False
@@ -76,6 +79,8 @@ class SynthReport(BaseModel, frozen=True):
         sampler: The sampler that was used.
         steps: Denoiser evaluations per clip.
         guidance_scale: Weight of the guide; 0 = none.
+        performers: Whom the clips imitate, each one of them, drawn with equal chances; empty where
+            the model knows no performers. As clips of nobody they have no subject themselves.
         redrawn: Draws that were repeated because they were too near to a training clip; None
             where copies were not looked for.
         copies: Clips that still are after all attempts.
@@ -91,6 +96,7 @@ class SynthReport(BaseModel, frozen=True):
     sampler: str
     steps: int
     guidance_scale: float
+    performers: list[int]
     redrawn: int | None
     copies: int | None
     resumed_shards: int

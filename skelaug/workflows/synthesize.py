@@ -129,7 +129,11 @@ class _Job:
         meta = self.images.checkpoint.meta
         seen = {key: meta.get(key) for key in ("split", "subjects", "data")}
         model = {"name": self.model.name, "sha256": self.hashes, **seen}
-        recipe = {"sampler": self.images.sampler, "steps": self.images.steps}
+        recipe = {
+            "sampler": self.images.sampler,
+            "steps": self.images.steps,
+            "performers": list(self.images.performers),
+        }
         return {**record, "model": {**model, "licence": meta.get("licence", "")}, "recipe": recipe}
 
     def draw(self, shard: int, advance: Advance) -> list[SkeletonSequence]:
@@ -181,8 +185,14 @@ class _Job:
         return replace(clip, source=Source.SYNTHETIC, seed=self.config.seed)
 
     def _persons(self, label: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers of persons 1, 2, ... and how many training clips of the class have them."""
-        counts = np.asarray(self.images.checkpoint.meta["persons"].get(label, [1]), np.int64)
+        """Numbers of persons 1, 2, ... and how many training clips of the class have them.
+
+        A class without any takes those of all clips.
+        """
+        table = self.images.checkpoint.meta["persons"]
+        counts = np.asarray(table.get(label, []), np.int64)
+        if not counts.any():
+            counts = np.atleast_1d(np.sum(list(table.values()), axis=0))
         counts = counts if counts.any() else np.ones(1, np.int64)
         return np.arange(1, len(counts) + 1), counts
 
@@ -197,6 +207,7 @@ class _Job:
             sampler=self.images.sampler,
             steps=self.images.steps,
             guidance_scale=self.images.guidance_scale,
+            performers=list(self.images.performers),
             redrawn=self.redrawn if self.detector else None,
             copies=self.copies if self.detector else None,
             resumed_shards=self.resumed,

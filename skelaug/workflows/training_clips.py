@@ -76,6 +76,18 @@ class TrainingClips:
         found = Counter(self.labels.tolist())
         return {name: found.get(index, 0) for index, name in enumerate(self.classes)}
 
+    @property
+    def unlabelled(self) -> int:
+        """Training clips whose class is unknown or not to be used."""
+        return int((self.labels < 0).sum())
+
+    @property
+    def performed(self) -> dict[str, list[int]]:
+        """Of each class the known performers of its clips."""
+        own = self.file.subjects[self.rows]
+        found = {name: np.unique(own[self.labels == i]) for i, name in enumerate(self.classes)}
+        return {name: [int(s) for s in some if s >= 0] for name, some in found.items()}
+
     @cached_property
     def leaked(self) -> frozenset[int]:
         """Test clips with the very positions of a clip outside the test part, as rows of the file.
@@ -97,10 +109,13 @@ class TrainingClips:
 
     @property
     def durations(self) -> dict[str, list[float]]:
-        """Of each class the clips' lengths in seconds, rising; at most 64 quantiles of them."""
+        """Of each class the clips' lengths in seconds, rising; at most 64 quantiles of them.
+
+        Under an empty name those of the clips without a label, if there are any.
+        """
         seconds = self.file.durations[self.rows]
         table = {}
-        for index, name in enumerate(self.classes):
+        for index, name in [*enumerate(self.classes), *([(-1, "")] if self.unlabelled else [])]:
             own = seconds[self.labels == index]
             shares = np.linspace(0, 1, min(len(own), _QUANTILES))
             table[name] = np.quantile(own, shares).round(4).tolist() if len(own) else []
@@ -125,7 +140,6 @@ class TrainingClips:
         """What may make a model of this data a poor one."""
         few = [name for name, count in self.counts.items() if 0 < count < _FEW_IN_CLASS]
         none = [name for name, count in self.counts.items() if count == 0]
-        unknown = int((self.labels < 0).sum())
         found = []
         if len(self.rows) < _FEW:
             found.append(
@@ -136,8 +150,8 @@ class TrainingClips:
             found.append(f"fewer than {_FEW_IN_CLASS} clips in {_list(few)}")
         if none:
             found.append(f"no clip at all in {_list(none)}")
-        if unknown:
-            found.append(f"{unknown} clips have no label")
+        if self.unlabelled:
+            found.append(f"{self.unlabelled} clips have no label")
         return [*self.split.notes, *found]
 
 

@@ -92,7 +92,8 @@ class TrainingImages:
         pixels: N C R F, a read-only memory map.
         rows: Which of the N images is which training clip.
         normalizer: Fitted on them.
-        persons: Of each class how many clips have 1, 2, ... persons.
+        persons: Of each class how many clips have 1, 2, ... persons; under an empty name those of
+            the clips without a label, if there are any.
     """
 
     clips: TrainingClips
@@ -140,6 +141,7 @@ class TrainingImages:
             "codec": json.loads(self.codec.to_json()),
             "normalizer": self.normalizer.to_json(),
             "durations": self.clips.durations,
+            "performed": self.clips.performed,
             "persons": {name: list(counts) for name, counts in self.persons.items()},
         }
 
@@ -240,7 +242,8 @@ def _persons(
     for row, label in zip(rows, clips.labels, strict=True):
         present = sum(any(joints) for joints in file.record(int(row)).observed)
         counts[label, max(present, 1) - 1] += 1
-    return {name: counts[index].tolist() for index, name in enumerate(clips.classes)}
+    names = [*clips.classes, *([""] if counts[-1].any() else [])]
+    return {name: counts[index].tolist() for index, name in enumerate(names)}
 
 
 def stand_in_images(clips: TrainingClips, config: CodecConfig, *, count: int) -> TrainingImages:
