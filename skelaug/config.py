@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from skelaug.errors import NotFoundError, UsageError, did_you_mean
 from skelaug.files import write_text
 
-__all__ = ["dump", "load", "write_resolved"]
+__all__ = ["dump", "load", "merge", "write_resolved"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,11 +42,11 @@ def load(
         UsageError: A key is unknown or a value out of range; all faults in one message.
     """
     values: dict[str, Any] = {}
-    _merge(values, preset or {})
+    merge(values, preset or {})
     where = "configuration"
     if file is not None:
         where = str(file)
-        _merge(values, _read(file))
+        merge(values, _read(file))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -57,8 +57,8 @@ def load(
             raise UsageError(f"--set {override}: the value is not YAML: {_line(error)}") from error
         for part in reversed(key.split(".")):
             value = {part: value}
-        _merge(values, value)
-    _merge(values, {key: value for key, value in (flags or {}).items() if value is not None})
+        merge(values, value)
+    merge(values, {key: value for key, value in (flags or {}).items() if value is not None})
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -91,14 +91,14 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Put values over others key by key; an empty mapping clears what was there."""
+def merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Put values over others key by key, in place; an empty mapping clears what was there."""
     for key, value in other.items():
         if isinstance(value, Mapping) and value and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            merge(into[key], value)
         elif isinstance(value, Mapping):
             into[key] = {}
-            _merge(into[key], value)
+            merge(into[key], value)
         else:
             into[key] = value
 

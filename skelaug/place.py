@@ -14,9 +14,10 @@ from torch import Tensor
 
 from skelaug.errors import DependencyError
 
-__all__ = ["Place", "one_thread_each", "training_place"]
+__all__ = ["Place", "alone", "one_thread_each", "training_place"]
 
 _PATIENCE = timedelta(hours=2)
+_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,25 @@ def training_place(device: str = "auto") -> Iterator[Place]:
         yield Place(chosen, rank=dist.get_rank(), world=world)
     finally:
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def alone(device: str = "auto") -> Iterator[str]:
+    """Inside the block this process works for itself, though ``torchrun`` started others too.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Yields:
+        The device of this process: of several accelerators, each process has its own.
+    """
+    local = os.environ.get("LOCAL_RANK", "0")
+    hidden = {name: os.environ.pop(name) for name in _LAUNCHER if name in os.environ}
+    own = torch.cuda.is_available() and device in ("auto", "cuda")
+    try:
+        yield f"cuda:{local}" if own else device
+    finally:
+        os.environ.update(hidden)
 
 
 @contextlib.contextmanager

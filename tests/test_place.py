@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skelaug.errors import DependencyError
-from skelaug.place import Place, one_thread_each, training_place
+from skelaug.place import Place, alone, one_thread_each, training_place
 
 CPU = torch.device("cpu")
 
@@ -47,3 +49,11 @@ def test_several_workers_compute_on_a_thread_each_and_one_on_all(workers, inside
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_processes_of_a_launcher_can_work_for_themselves(monkeypatch):
+    for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with alone("cpu") as device, training_place(device) as place:
+        assert (place.world, place.device.type) == (1, "cpu")
+    assert os.environ["WORLD_SIZE"] == "2"

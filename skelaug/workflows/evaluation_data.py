@@ -94,7 +94,7 @@ def check_leak(real: SequenceFile, synthetic: SequenceFile, split: Split) -> lis
     Raises:
         CheckFailedError: The generator was trained on test clips.
     """
-    leaks, notes = find_leaks(real, synthetic, split)
+    leaks, notes = find_leaks(real, synthetic.provenance, split, where=synthetic.path.name)
     for leak in leaks:
         raise CheckFailedError(
             f"{synthetic.path}: expected a generator that saw none of the {split.test.size} test "

@@ -65,7 +65,7 @@ def extra_clips(config: ExtraConfig, own: TrainingClips) -> TrainingClips | None
     file = SequenceFile(require_file(config.file))
     rows = np.flatnonzero(selected(file, config.only)).astype(np.int64)
     _check(file, rows, own.file, where=str(config.file))
-    leaks, _ = find_leaks(own.file, file, own.split)
+    leaks, _ = find_leaks(own.file, file.provenance, own.split, where=file.path.name)
     for leak in leaks:
         raise DataError(
             f"{config.file}: expected clips of a generator that saw none of the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,29 +40,30 @@ class Leak:
 
 
 def find_leaks(
-    real: SequenceFile, synthetic: SequenceFile, split: Split
+    real: SequenceFile, provenance: Sequence[Mapping[str, Any]], split: Split, *, where: str
 ) -> tuple[list[Leak], list[str]]:
-    """What the generators of a file have seen of a test part, as far as records tell.
+    """What generators have seen of a test part, as far as records tell.
 
-    The synthetic file's provenance names each generator's split: a rule, a hash of the training
+    The provenance of synthetic clips names each generator's split: a rule, a hash of the training
     clips' names, the performers. A rule that goes by names, or a hash that the real file
     reproduces, says exactly which of its clips the generator has seen; else the performers are
     compared, if it was trained on this very file.
 
     Args:
         real: Where the test part is.
-        synthetic: The file with the provenance.
+        provenance: Of the synthetic clips.
         split: Of the real file.
+        where: What the synthetic clips are called in notes.
 
     Returns:
         The leaks, and notes on what could not be checked.
     """
     if split.test.size == 0:
         return [], []
-    models = list(_recorded_models(synthetic))
+    models = _recorded_models(provenance)
     if not models:
         return [], [
-            f"{synthetic.path.name} does not say which clips its generator was trained on, so a "
+            f"{where} does not say which clips its generator was trained on, so a "
             f"leak of test clips into it cannot be excluded"
         ]
     leaks, notes = [], []
@@ -83,11 +84,11 @@ def find_leaks(
 
 def recorded_splits(file: SequenceFile) -> list[Mapping[str, Any]]:
     """The splits of all generators in a file's provenance, newest first."""
-    return [model["split"] for model in _recorded_models(file)]
+    return [model["split"] for model in _recorded_models(file.provenance)]
 
 
-def _recorded_models(file: SequenceFile) -> list[Mapping[str, Any]]:
-    models = (record.get("model") for record in reversed(file.provenance))
+def _recorded_models(provenance: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    models = (record.get("model") for record in reversed(provenance))
     return [
         model
         for model in models
