@@ -52,11 +52,13 @@ class CopyDetector:
         codec: Whose images they are sketches of.
         threshold: Metres; 95 % of the training clips are farther than this from their nearest
             other training clip.
+        typical: Metres; half of them are.
     """
 
     reference: NDArray[np.float32]
     codec: ImageCodec
     threshold: float
+    typical: float
 
     def distances(self, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
         """Metres from each image to its nearest training clip."""
@@ -80,4 +82,5 @@ def detector(reference: NDArray[np.float32], codec: ImageCodec) -> CopyDetector:
         rows = np.arange(len(block))
         block[rows, start + rows] = np.inf
         nearest[start : start + len(block)] = block.min(axis=1)
-    return CopyDetector(reference, codec, float(np.percentile(nearest, _PERCENTILE)))
+    threshold, typical = np.percentile(nearest, (_PERCENTILE, 50.0))
+    return CopyDetector(reference, codec, float(threshold), float(typical))

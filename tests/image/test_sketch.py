@@ -51,10 +51,12 @@ def test_a_copy_is_told_from_a_new_clip() -> None:
     assert copies.is_copy(new).mean() < 0.3
 
 
-def test_threshold_is_the_5th_percentile_of_distances_to_the_nearest_other_clip() -> None:
+def test_threshold_and_typical_are_percentiles_of_distances_to_the_nearest_other_clip() -> None:
     training = _images(300)
     drawn = sketch(training, CODEC)
     nearest = [
         min(np.linalg.norm(drawn[i] - drawn[j]) for j in range(300) if j != i) for i in range(300)
     ]
-    assert detector(drawn, CODEC).threshold == pytest.approx(np.percentile(nearest, 5), rel=1e-5)
+    found = detector(drawn, CODEC)
+    assert found.threshold == pytest.approx(np.percentile(nearest, 5), rel=1e-5)
+    assert found.typical == pytest.approx(np.median(nearest), rel=1e-5)
