@@ -410,3 +410,83 @@ def test_the_normaliser_of_the_checkpoint_is_the_one_of_the_training_clips(data_
     np.testing.assert_allclose(normal.mean(axis=(0, 3)), 0, atol=1e-4)
     lower, upper = normalizer.bounds(normal)
     assert ((normal >= lower) & (normal <= upper)).all()
+
+
+# --- performers, favoured clips, hidden labels ---
+
+
+def test_a_network_that_knows_performers_says_whom_and_who_performed_what(data_file, tmp_path):
+    train(data_file, tmp_path / "run", "performers=true", "split=subject=1,3")
+    model = load_checkpoint(tmp_path / "run" / "model.safetensors")
+    assert model.arguments["num_subjects"] == 2
+    assert model.weights["conditioning.subject.weight"].shape == (3, 32)
+    assert model.weights["conditioning.subject.weight"].any(dim=1).all()
+    assert (model.meta["performers"], model.meta["subjects"]) == (True, [1, 3])
+    assert model.meta["performed"] == {name: [1, 3] for name in model.classes}
+    train(data_file, tmp_path / "plain", "split=subject=1,3")
+    plain = load_checkpoint(tmp_path / "plain" / "model.safetensors")
+    assert "num_subjects" not in plain.arguments
+    assert plain.meta["performers"] is False
+    assert not any("subject" in name for name in plain.weights)
+
+
+def test_performers_and_favoured_clips_go_on_after_an_interruption(data_file, tmp_path):
+    how = ("performers=true", "favour.rule=subject=2", "favour.share=0.75")
+    train(data_file, tmp_path / "whole", *how)
+    with pytest.raises(InterruptedRunError):
+        train(data_file, tmp_path / "cut", *how, progress=interrupting(3))
+    train(data_file, tmp_path / "cut", *how, resume=True)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_clips_whose_labels_are_hidden_teach_as_unlabelled_ones(
+    tmp_path, labelled_clips, write_file, conditional
+):
+    """A hidden label has no say: another one in its place gives the same network and tables."""
+    clips = labelled_clips()
+    shown = {clip.name for clip in clips if clip.subject == 1}
+    other = [
+        clip if clip.name in shown else clip.replaced(label=clips[(i + 6) % 24].label)
+        for i, clip in enumerate(clips)
+    ]
+    found = []
+    for name, part in (("one", clips), ("two", other)):
+        classes = tuple(dict.fromkeys(clip.label for clip in clips))
+        data = write_file(tmp_path / name / "data.h5", part, classes=classes)
+        train(data, tmp_path / name, "labelled=subject=1", f"conditional={conditional}")
+        found.append(load_checkpoint(tmp_path / name / "model.safetensors"))
+    one, two = found
+    assert {**one.meta, "data": None} == {**two.meta, "data": None}
+    assert all(torch.equal(one.weights[key], two.weights[key]) for key in one.weights)
+    meta = one.meta
+    assert meta["clips"] == dict.fromkeys(one.classes, 2)
+    assert meta["persons"] == {**{name: [2] for name in one.classes}, "": [16]}
+    assert len(meta["durations"]["walk"]) == 2
+    assert len(meta["durations"][""]) == 16
+
+
+def test_hidden_clips_change_an_unconditional_network(data_file, tmp_path):
+    train(data_file, tmp_path / "all", "labelled=subject=1", "conditional=false")
+    train(data_file, tmp_path / "few", "split=subject=1", "conditional=false")
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("all", "few")]
+    assert logs[0] != logs[1]
+
+
+def test_what_the_network_is_to_be_told_must_be_known(tmp_path, make_sequence, write_file):
+    nameless = [make_sequence("", name=f"n{i}", subject=-1, seed=i) for i in range(4)]
+    data = write_file(tmp_path / "data.h5", nameless, classes=("walk", "wave"))
+    with pytest.raises(DataError, match=r"training clips with a label, got none; .*conditional"):
+        train(data, tmp_path / "run")
+    with pytest.raises(DataError, match="whose performer is known, got none"):
+        train(data, tmp_path / "run", "conditional=false", "performers=true")
+    with pytest.raises(DataError, match=r"favour\.rule=subject=unknown: .* got all"):
+        train(data, tmp_path / "run", "conditional=false", "favour.rule=subject=unknown")
+    assert not (tmp_path / "run").exists()
+    train(data, tmp_path / "run", "conditional=false")
+
+
+def test_a_rehearsal_is_of_the_real_parts(data_file, tmp_path):
+    how = ("performers=true", "favour.rule=subject=3", "labelled=subject=3")
+    report = train(data_file, tmp_path / "run", *how, dry_run=True)
+    assert report.estimated_seconds > 0

@@ -223,3 +223,53 @@ def test_the_paper_preset_is_the_papers():
     assert paper.optimisation.steps == 500_000
     assert paper.optimisation.weight_decay == 0.01
     assert (paper.label_smoothing, paper.held_out, paper.smoothed) == (0.1, 0.05, 0.0)
+
+
+def test_hidden_labels_never_reach_the_loss(tmp_path, labelled_clips, write_file, monkeypatch):
+    seen: list[torch.Tensor] = []
+    truly = GuideLoss.__call__
+
+    def spying(self, network, images, labels, steps, /):
+        seen.append(labels)
+        return truly(self, network, images, labels, steps)
+
+    monkeypatch.setattr(GuideLoss, "__call__", spying)
+    clips = labelled_clips()
+    mixed = [
+        clip if clip.subject == 1 else clip.replaced(label=CLASSES[i % 4])
+        for i, clip in enumerate(clips)
+    ]
+    weights = []
+    for name, part in (("one", clips), ("two", mixed)):
+        data = write_file(tmp_path / name / "data.h5", part, classes=CLASSES)
+        train(data, tmp_path / name, settings("frame"), "labelled=subject=1")
+        weights.append(load_checkpoint(tmp_path / name / "model.safetensors").weights)
+    assert int(torch.cat(seen).min()) == 0
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_no_class_is_held_out_whole(data_file):
+    from skelaug.workflows.training_clips import training_clips
+    from skelaug.workflows.training_images import CodecConfig, stand_in_images
+
+    clips = training_clips(data_file, labelled="subject=1")  # two of each class
+    images = stand_in_images(clips, CodecConfig(), count=3)
+    for seed in range(20):
+        config = TrainGuideConfig(data=data_file, out=data_file, held_out=0.6, seed=seed)
+        parts = train_guide._parts(config, images)
+        labels = clips.labels[parts.taught]
+        assert set(labels.tolist()) == {0, 1, 2, 3}
+        both = np.concatenate([parts.taught, parts.held_out])
+        assert sorted(both) == np.flatnonzero(clips.labels >= 0).tolist()
+        assert len(parts.held_out) <= 5
+
+
+def test_labels_all_hidden_but_one_class_are_refused(data_file, tmp_path):
+    (tmp_path / "names.txt").write_text("walk 1-0\nwalk 1-1\n")
+    rule = f"labelled=name={tmp_path / 'names.txt'}"
+    with pytest.raises(DataError, match="two or more classes to tell apart, got 1"):
+        train(data_file, tmp_path / "run", settings("frame"), rule, dry_run=True)
+    report = train(
+        data_file, tmp_path / "run", settings("frame"), "labelled=subject=3", dry_run=True
+    )
+    assert report.estimated_seconds > 0
