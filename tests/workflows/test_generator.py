@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from skelaug.checkpoint import load_checkpoint, save_checkpoint
 from skelaug.diffusion.sampling import SAMPLERS
 from skelaug.errors import UsageError
+from skelaug.models import build
+from skelaug.seeds import generator
 from skelaug.workflows.generator import ImageGenerator, Recipe
 from skelaug.workflows.image_source import GROUP, Address
 
@@ -98,3 +102,89 @@ def test_a_guide_of_other_classes_is_refused(make_model: MakeModel) -> None:
 def test_more_steps_than_the_model_has_are_refused(make_model: MakeModel) -> None:
     with pytest.raises(UsageError, match="--steps 101: expected 1 to 100"):
         ImageGenerator(make_model() / "diffusion.safetensors", None, Recipe(steps=101))
+
+
+def knowing(folder: Path, *subjects: int, conditional: bool = True) -> Path:
+    """An untrained model that knows performers, its weights shaken."""
+    source = load_checkpoint(folder / "diffusion.safetensors")
+    arguments = {**source.arguments, "num_subjects": len(subjects)}
+    network = build(source.kind, arguments, generator=generator(1))
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator(3, number)))
+        network.get_parameter("conditioning.subject.weight").mul_(40)
+    meta = {**source.meta, "performers": True, "subjects": list(subjects)}
+    path = folder / "knowing.safetensors"
+    save_checkpoint(
+        path,
+        replace(source, arguments=arguments, weights=network.state_dict(), meta=meta),
+    )
+    return path
+
+
+def test_a_sample_imitates_the_same_performer_alone_and_in_a_crowd(make_model: MakeModel) -> None:
+    path = knowing(make_model(), 2, 3, 5)
+    drawer = ImageGenerator(path, None, Recipe(steps=2), seed=4)
+    assert drawer.performers == (2, 3, 5)
+    count = GROUP + 9
+    crowd = drawer.draw([Address(i) for i in range(count)], [0] * count)
+    some = [70, 3, 67]
+    again = ImageGenerator(path, None, Recipe(steps=2), seed=4)
+    np.testing.assert_array_equal(again.draw([Address(i) for i in some], [0] * 3), crowd[some])
+    whom = [drawer.performer(i) for i in range(600)]
+    assert [again.performer(i) for i in some] == [whom[i] for i in some]
+    assert [whom.count(number) / 600 for number in (2, 3, 5)] == pytest.approx(
+        [1 / 3] * 3, abs=0.06
+    )
+    for number in (2, 3, 5):
+        only = ImageGenerator(path, None, Recipe(steps=2, subjects=(number,)), seed=4)
+        own = [i for i in range(count) if whom[i] == number]
+        same = only.draw([Address(i) for i in range(count)], [0] * count)
+        np.testing.assert_array_equal(same[own], crowd[own])
+        others = [i for i in range(count) if whom[i] != number]
+        assert np.abs(same[others] - crowd[others]).reshape(len(others), -1).max(axis=1).min() > 0
+
+
+def test_performers_can_be_chosen_and_all_attempts_of_a_sample_keep_theirs(
+    make_model: MakeModel,
+) -> None:
+    path = knowing(make_model(), 2, 3, 5)
+    drawer = ImageGenerator(path, None, Recipe(steps=2, subjects=(5, 2, 5)))
+    assert drawer.performers == (5, 2)
+    assert {drawer.performer(i) for i in range(50)} == {2, 5}
+    told = drawer._subjects([Address(7), Address(7, 1), Address(7, 2)])
+    assert told is not None
+    assert told.tolist() == [{2: 0, 5: 2}[drawer.performer(7)]] * 3
+
+
+def test_classifier_free_guidance_drops_class_and_performer_together(make_model: MakeModel) -> None:
+    path = knowing(make_model(), 2, 3)
+
+    def drawn(label: int, subject: int, weight: float) -> np.ndarray:
+        recipe = Recipe(steps=2, subjects=(subject,), label_weight=weight)
+        return ImageGenerator(path, None, recipe).draw([Address(0)], [label])
+
+    np.testing.assert_allclose(drawn(0, 2, 0.0), drawn(1, 3, 0.0), atol=1e-5)
+    for weight in (0.5, 1.0, 2.0):
+        assert np.abs(drawn(0, 2, weight) - drawn(0, 3, weight)).max() > 1e-3
+        assert np.abs(drawn(0, 2, weight) - drawn(1, 2, weight)).max() > 1e-3
+
+
+def test_an_unconditional_model_follows_performers(make_model: MakeModel) -> None:
+    path = knowing(make_model(conditional=False), 2, 3)
+    images = [
+        ImageGenerator(path, None, Recipe(steps=2, subjects=(who,))).draw([Address(0)], [label])
+        for who, label in ((2, 0), (2, 1), (3, 0))
+    ]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert np.abs(images[0] - images[2]).max() > 1e-3
+
+
+def test_performers_that_the_model_does_not_know_are_refused(make_model: MakeModel) -> None:
+    folder = make_model()
+    with pytest.raises(UsageError, match=r"--subject 2: .* was not told who performed its clips"):
+        ImageGenerator(folder / "diffusion.safetensors", None, Recipe(subjects=(2,)))
+    with pytest.raises(UsageError, match=r"--subject 9: expected performers of .*: 2, 3$"):
+        ImageGenerator(knowing(folder, 2, 3), None, Recipe(subjects=(3, 9)))
+    assert ImageGenerator(folder / "diffusion.safetensors", None, Recipe()).performers == ()
+    assert ImageGenerator(folder / "diffusion.safetensors", None, Recipe()).performer(0) == -1
