@@ -7,7 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-__all__ = ["LabelCount", "SynthReport", "SynthesizeConfig"]
+from skelaug.workflows.weak_classes import WeakClass
+
+__all__ = ["ChoiceReport", "LabelCount", "SynthReport", "SynthesizeConfig"]
 
 
 class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
@@ -16,7 +18,8 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         out: The sequence file to write.
         labels: Classes, by name or a unique part of it; empty with `like` takes all of its.
-        n: Clips per label; with `like` and neither `n` nor `balance_to`, one per clip there.
+        n: Clips per label; with `like` and neither `n` nor `balance_to`, one per clip there; with
+            `where_it_hurts` clips in all.
         like: A sequence file whose label mix and durations are matched.
         balance_to: Draw as many of each class as `like` lacks to this number.
         model: Name of a packaged model, or a run directory.
@@ -36,6 +39,19 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
         fps: Frames per second of the clips; None takes those of most training clips.
         seed: Root of every random number.
         no_copies: Draw a clip again that is too near to a training clip.
+        where_it_hurts: Run of a recognizer whose confused classes are drawn, in proportion to
+            their errors.
+        candidates: Draw up to so many candidates of each clip and keep the best; None = 1, and 9
+            with `no_copies`.
+        judge: Recognizer that must see the class in a clip, by name or run; ``guide`` = the guide
+            of the model.
+        judge_least: Least probability that it gives to the class.
+        plausible: Bone lengths and accelerations must be like those of the training clips.
+        novel: Keep the candidate that is farthest from the training clips, within their range.
+        novel_most: End of that range, in median distances of training clips to their nearest other.
+        drop_failed: Leave out clips none of whose candidates met all criteria.
+        vary_bones: Largest relative change of bone lengths, another body for each clip.
+        vary_tempo: Standard deviation of the logarithm of the tempo.
     """
 
     out: Path = Path("synth.h5")
@@ -59,6 +75,16 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
     fps: PositiveFloat | None = None
     seed: NonNegativeInt = 0
     no_copies: bool = False
+    where_it_hurts: Path | None = None
+    candidates: PositiveInt | None = None
+    judge: str | None = None
+    judge_least: float = Field(default=0.5, ge=0.0, le=1.0)
+    plausible: bool = False
+    novel: bool = False
+    novel_most: PositiveFloat = 2.0
+    drop_failed: bool = False
+    vary_bones: float = Field(default=0.0, ge=0.0, lt=1.0)
+    vary_tempo: float = Field(default=0.0, ge=0.0, le=1.0)
 
 
 class LabelCount(BaseModel, frozen=True):
@@ -66,6 +92,26 @@ class LabelCount(BaseModel, frozen=True):
 
     label: str
     clips: int
+
+
+class ChoiceReport(BaseModel, frozen=True):
+    """How clips were chosen among their candidates.
+
+    Attributes:
+        candidates: Most candidates of a clip.
+        drawn: Candidates that were drawn.
+        failed: How many of them failed each criterion.
+        passed: Clips that meet all criteria.
+        unmet: Clips none of whose candidates did.
+        dropped: Whether those were left out.
+    """
+
+    candidates: int
+    drawn: int
+    failed: dict[str, int]
+    passed: int
+    unmet: int
+    dropped: bool
 
 
 class SynthReport(BaseModel, frozen=True):
@@ -81,9 +127,11 @@ class SynthReport(BaseModel, frozen=True):
         guidance_scale: Weight of the guide; 0 = none.
         performers: Whom the clips imitate, each one of them, drawn with equal chances; empty where
             the model knows no performers. As clips of nobody they have no subject themselves.
-        redrawn: Draws that were repeated because they were too near to a training clip; None
-            where copies were not looked for.
-        copies: Clips that still are after all attempts.
+        redrawn: Candidates beyond the first of each clip; None where copies were not looked for.
+        copies: Clips that are too near to a training clip after all attempts.
+        choice: How clips were chosen; None where nothing was asked.
+        weak: What ``where_it_hurts`` found, and how many clips each class gets.
+        warnings: What should be known beside the clips.
         resumed_shards: Shards that an earlier run had finished.
         seconds: Time of this run.
         dry_run: Whether nothing was written.
@@ -99,6 +147,9 @@ class SynthReport(BaseModel, frozen=True):
     performers: list[int]
     redrawn: int | None
     copies: int | None
+    choice: ChoiceReport | None
+    weak: list[WeakClass]
+    warnings: list[str]
     resumed_shards: int
     seconds: float
     dry_run: bool

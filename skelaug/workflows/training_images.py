@@ -29,6 +29,7 @@ from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import LAYOUTS
 from skelaug.skeleton.mapping import map_sequence
 from skelaug.skeleton.sequence import SkeletonSequence
+from skelaug.workflows.plausible_images import bounds_of_images
 from skelaug.workflows.run_directory import RunDirectory
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_run import TrainingConfig
@@ -143,6 +144,7 @@ class TrainingImages:
             "durations": self.clips.durations,
             "performed": self.clips.performed,
             "persons": {name: list(counts) for name, counts in self.persons.items()},
+            "plausibility": bounds_of_images(self.pixels, self.rows, self.codec),
         }
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from skelaug.data.store import SequenceFile
 from skelaug.errors import NotFoundError, UsageError
 from skelaug.skeleton.sequence import Source
-from skelaug.workflows import synthesize
+from skelaug.workflows import synthesis_jury
 from skelaug.workflows.synthesize import SynthesizeConfig, run
 
 MakeModel = Callable[..., Path]
@@ -97,18 +98,18 @@ def test_copies_are_drawn_again(
 ) -> None:
     model = make_model()
     run(_config(model, tmp_path / "plain.h5", n=20))
-    found = synthesize._detector
+    found = synthesis_jury.detector
 
     def strict(*arguments: object) -> object:
-        detector = found(*arguments)
-        return type(detector)(detector.reference, detector.codec, np.inf)
+        return replace(found(*arguments), threshold=np.inf)
 
-    monkeypatch.setattr(synthesize, "_detector", strict)
+    monkeypatch.setattr(synthesis_jury, "detector", strict)
     report = run(_config(model, tmp_path / "novel.h5", n=20, no_copies=True))
-    assert report.redrawn == 20 * synthesize._ATTEMPTS
+    assert report.redrawn == 20 * 8
     assert report.copies == 20  # nothing is far enough: said, not hidden
     with SequenceFile(tmp_path / "plain.h5") as plain, SequenceFile(tmp_path / "novel.h5") as novel:
-        assert not np.array_equal(plain[0].positions, novel[0].positions)
+        same = [np.array_equal(a.positions, b.positions) for a, b in zip(plain, novel, strict=True)]
+    assert sum(same) < 10  # the farthest of nine is rarely the first
 
 
 _SCRIPT = """
