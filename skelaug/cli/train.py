@@ -19,6 +19,8 @@ __all__ = ["EXAMPLES", "train"]
 EXAMPLES = [
     "skelaug train diffusion data.h5 --out run --set optimisation.steps=20",
     "skelaug train guide data.h5 --out guide --set optimisation.steps=20",
+    "skelaug train actor data.h5 --out rival --set optimisation.steps=20",
+    "skelaug train action2motion data.h5 --out a2m --split subject=1,2 --dry-run",
     "skelaug train recognizer data.h5 --out r --split subject=1,2 --set optimisation.steps=9",
     "skelaug train recognizer data.h5 --out few --init-from kinect20 --set optimisation.steps=20",
     "skelaug train recognizer data.h5 --out ctr --preset paper --set model.name=ctr-gcn --dry-run",
@@ -30,12 +32,18 @@ _WORKFLOWS = {
     "diffusion": ("train_diffusion", "TrainDiffusionConfig"),
     "guide": ("train_guide", "TrainGuideConfig"),
     "recognizer": ("train_recognizer", "TrainRecognizerConfig"),
+    "action2motion": ("train_action2motion", "TrainAction2MotionConfig"),
+    "actor": ("train_actor", "TrainActorConfig"),
 }
 
 
 def train(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="What to train: diffusion, guide or recognizer.")
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="What to train: diffusion, guide, recognizer, action2motion or actor.",
+        ),
     ],
     data: Annotated[
         Path, typer.Argument(metavar="DATA.h5", help="Sequences or images with labels.")
@@ -105,6 +113,9 @@ def train(
     --preset paper is the published schedule of the network chosen by --set model.name=
     (fg-stformer, ctr-gcn, ms-g3d, efficient-gcn, st-gcn); published scores fuse four of them, one
     for each --set streams=[joint], [bone], [joint_motion], [bone_motion].
+
+    action2motion and actor are other papers' generators, to compare with: `skelaug synth` draws
+    from their runs as from a diffusion model's, without sampler, steps and guide.
 
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.

@@ -9,11 +9,22 @@ from typing import Any
 import torch
 
 from skelaug.checkpoint import load_checkpoint
+from skelaug.errors import UsageError
+from skelaug.models import RIVALS
 from skelaug.workflows.generator import ImageGenerator, Recipe
 from skelaug.workflows.image_source import ImageSource
+from skelaug.workflows.vae_generator import VaeGenerator
 from skelaug.zoo import find_model, find_weights, weights_in
 
 __all__ = ["open_model"]
+
+_FLAGS = {
+    "sampler": "--sampler",
+    "steps": "--steps",
+    "guidance_scale": "--guidance-scale",
+    "guide": "--guide",
+    "subjects": "--subject",
+}
 
 
 def open_model(
@@ -40,9 +51,23 @@ def open_model(
     """
     given = {name: value for name, value in (settings or {}).items() if value is not None}
     weights = find_weights(model, "diffusion")
+    kind = load_checkpoint(weights).kind
+    if kind in RIVALS:
+        _refuse(weights, kind, {**given, **({"guide": guide} if guide else {})})
+        return VaeGenerator(weights, seed=seed, device=device)
     files = weights_in(model)
     pull = find_weights(find_model(guide), "guide") if guide else files.get("guide")
     return ImageGenerator(weights, pull, _recipe(given, weights), seed=seed, device=device)
+
+
+def _refuse(weights: Path, kind: str, asked: Mapping[str, Any]) -> None:
+    """A rival draws in one pass: it has neither sampler nor guide to be told anything."""
+    flags = [_FLAGS.get(name, f"--set {name}") for name, value in asked.items() if value != ()]
+    if flags:
+        raise UsageError(
+            f"{weights}: {kind} draws in one pass, without noise levels, guide or performers; "
+            f"leave {', '.join(flags)} out, or take a diffusion model"
+        )
 
 
 def _recipe(given: Mapping[str, Any], diffusion: Path) -> Recipe:

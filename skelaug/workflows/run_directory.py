@@ -106,7 +106,7 @@ def resolve(
         return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
 
     config, network = load(base), base.get("model", {})
-    wanted = config.model_dump()["model"]["name"]
+    wanted = config.model_dump()["model"].get("name")  # a training of one network has no choice
     if network.get("name") == wanted:
         return config
     own = presets.get(f"{preset or 'cpu'}/{wanted}")
