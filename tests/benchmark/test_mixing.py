@@ -106,13 +106,20 @@ def test_whole_multiples_are_exact(sizes: list[int], times: int) -> None:
     assert places(sizes, times).tolist() == [times * size for size in sizes]
 
 
-@pytest.mark.parametrize(
-    ("ratio", "total"), [(0.15, 2), (0.05, 1), (0.04, 0), (0.3, 3), (1.15, 12)]
-)
+@pytest.mark.parametrize(("ratio", "total"), [(0.29, 15), (0.57, 29), (0.05, 3), (0.04, 2)])
 def test_half_a_clip_is_rounded_up_whatever_floating_point_makes_of_it(
     ratio: float, total: int
 ) -> None:
-    assert places([5, 5], ratio).sum() == total
+    """0.29 x 50 is 14.499999999999998 in floating point."""
+    assert places([25, 25], ratio).sum() == total
+
+
+@pytest.mark.parametrize("sizes", [[90, *[1] * 10], [40, 40, *[3] * 7], [500, *[7] * 30]])
+def test_a_large_class_takes_no_place_from_small_ones(sizes: list[int]) -> None:
+    """Without the first condition of the rule it would: 0.5 x 100 clips would all be of 90."""
+    for house in range(sum(sizes)):
+        found = places(sizes, house / sum(sizes))
+        assert (np.abs(found - house * np.array(sizes) / sum(sizes)) < 1 - 1e-9).all()
 
 
 def test_classes_of_one_size_take_turns_in_an_order_of_the_seed() -> None:
