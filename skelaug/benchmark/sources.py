@@ -1,0 +1,311 @@
+"""Where further clips come from: copies of real ones, trained generators, other data sets.
+
+Each is a task of the grid, so it is made once, whoever needs it. The result is a folder with
+``clips.h5``, or a run directory.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelaug.benchmark.draws import Draw
+from skelaug.benchmark.generators import GENERATORS
+from skelaug.benchmark.grid import Grid, Task
+from skelaug.benchmark.mixing import Mixture
+from skelaug.benchmark.settings import BenchConfig
+from skelaug.checkpoint import load_checkpoint
+from skelaug.config import load, merge
+from skelaug.data.splits import Split, split_hash
+from skelaug.data.store import Schema, SequenceFile, write_sequences
+from skelaug.errors import DataError, UsageError
+from skelaug.files import require_file, sha256, write_text
+from skelaug.skeleton.sequence import SkeletonSequence
+from skelaug.workflows import convert, synthesize, train_diffusion, train_guide
+from skelaug.workflows.leaks import find_leaks
+from skelaug.workflows.synthesis_report import SynthesizeConfig
+from skelaug.zoo import find_model, find_weights
+
+__all__ = ["CLIPS", "Sources", "copies_of_kept"]
+
+CLIPS = "clips.h5"
+_COPY = " copy "
+
+_WORKFLOWS: Mapping[str, tuple[Any, Any]] = {
+    "diffusion": (train_diffusion, train_diffusion.TrainDiffusionConfig),
+    "guide": (train_guide, train_guide.TrainGuideConfig),
+}
+
+
+def _over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of both; those above win."""
+    values: dict[str, Any] = {}
+    merge(values, base)
+    merge(values, above)
+    return values
+
+
+def copies_of_kept(mixture: Mixture, pool: Mapping[str, str]) -> Mixture:
+    """The same with copies of clips that are kept, where there are: no clip comes back as a copy.
+
+    Args:
+        mixture: Real clips, and copies in the place of others.
+        pool: Class of each copy.
+    """
+    kept = frozenset(mixture.real)
+    spare: dict[str, list[str]] = {}
+    for name in set(pool) - set(mixture.extra):
+        if _original(name) in kept:
+            spare.setdefault(pool[name], []).append(name)
+    ordered = {label: sorted(names, key=_by_number) for label, names in spare.items()}
+    chosen = [
+        ordered[pool[name]].pop(0)
+        if _original(name) not in kept and ordered.get(pool[name])
+        else name
+        for name in mixture.extra
+    ]
+    return Mixture(mixture.real, tuple(chosen))
+
+
+def _original(copy: str) -> str:
+    return copy.rpartition(_COPY)[0]
+
+
+def _by_number(copy: str) -> tuple[int, str]:
+    name, _, number = copy.rpartition(_COPY)
+    return int(number), name
+
+
+class Sources:
+    """The tasks that further clips come from.
+
+    Args:
+        config: The benchmark, resolved.
+        grid: Where results lie.
+        file: The real clips.
+        device: Where to compute.
+
+    Attributes:
+        data: SHA-256 of the real file.
+    """
+
+    def __init__(self, config: BenchConfig, grid: Grid, file: SequenceFile, *, device: str) -> None:
+        self.config, self.grid, self.file, self.device = config, grid, file, device
+        self.data = sha256(config.data)
+
+    def rule(self, names: Sequence[str]) -> str:
+        """The split rule of these clips; the list lies in the grid's folder under its hash."""
+        path = self.grid.folder / "lists" / f"{split_hash(names)[:16]}.txt"
+        if not path.exists():
+            write_text(path, "\n".join(names) + "\n")
+        return f"name={path}"
+
+    @cached_property
+    def merged(self) -> Task:
+        """One file of the real clips and those of the other data sets, in the real ones' layout."""
+        config = self.config
+
+        def make(folder: Path) -> None:
+            convert.run(
+                convert.ConvertConfig(
+                    sources=(config.data, *config.others),
+                    out=folder / CLIPS,
+                    layout=self.file.layout.name,
+                )
+            )
+
+        if not config.others:
+            raise UsageError("--regime transfer: expected other data sets, got none; add --other F")
+        others = [sha256(require_file(path)) for path in config.others]
+        return Task("merged", {"data": self.data, "others": others}, make)
+
+    def foreign(self) -> list[str]:
+        """Names of the merged file's labelled clips that are not the data's own."""
+        with SequenceFile(self.grid.path(self.merged) / CLIPS) as everything:
+            own = frozenset(self.file.names)
+            return [
+                name
+                for name, label in zip(everything.names, everything.labels, strict=True)
+                if name not in own and label >= 0
+            ]
+
+    def generator(self, name: str, draw: Draw, seed: int) -> Task | None:
+        """The training of a generator on the clips that are its own; None for a ready model."""
+        spec = GENERATORS.get(name)
+        return self._training(spec.what, spec.settings, draw, seed) if spec else None
+
+    def guide(self, name: str, draw: Draw, seed: int) -> Task | None:
+        """The training of a generator's guide; None where it has none."""
+        spec = GENERATORS.get(name)
+        return self._training("guide", spec.guide, draw, seed) if spec and spec.guide else None
+
+    def _training(self, what: str, own: Mapping[str, Any], draw: Draw, seed: int) -> Task:
+        """Train something on a generator's clips; what is equal is made once."""
+        above = self.config.guide_settings if what == "guide" else self.config.generator_settings
+        settings = _over(own, above)
+        transfers = self.config.regime == "transfer"
+        told = {
+            "what": what,
+            "training": settings,
+            "data": self.data,
+            "clips": split_hash(draw.generator),
+            "labelled": split_hash(draw.labelled),
+            "target_share": self.config.target_share if transfers else None,
+            "seed": seed,
+        }
+
+        def make(folder: Path) -> None:
+            data, split = self.config.data, self.rule(draw.generator)
+            if transfers:
+                data = self.grid.path(self.merged) / CLIPS
+                split = self.rule([*draw.generator, *self.foreign()])
+            hidden = draw.labelled != draw.generator
+            flags: dict[str, Any] = {
+                "data": data,
+                "out": folder,
+                "split": split,
+                "labelled": self.rule(draw.labelled) if hidden else "",
+                "seed": seed,
+                **settings,
+            }
+            if transfers and what == "diffusion":
+                share = {"rule": self.rule(draw.generator), "share": self.config.target_share}
+                flags = {"favour": share, **flags}
+            workflow, model = _WORKFLOWS[what]
+            workflow.run(
+                load(model, preset=workflow.PRESETS["cpu"], flags=flags), device=self.device
+            )
+            (folder / "state.pt").unlink(missing_ok=True)
+
+        return Task("model", told, make, needs=(self.merged,) if transfers else ())
+
+    def pool(self, name: str, draw: Draw, seed: int, *, per_class: int, every: bool) -> Task:
+        """Clips that a generator draws, `per_class` of each class.
+
+        Args:
+            name: Of `GENERATORS`, a packaged model, a run, or a sequence file of synthetic clips.
+            draw: Who sees which clips.
+            seed: Of the clips.
+            per_class: Clips of each class.
+            every: All classes of the generator instead of the recognizer's.
+
+        Raises:
+            NotFoundError: There is no such generator.
+            DataError: It has seen the test part, or lacks a class.
+        """
+        if name.endswith(".h5"):
+            return self._file(Path(name), draw)
+        training, guide = (make(name, draw, seed) for make in (self.generator, self.guide))
+        ready = None if training else find_model(name)
+        if ready is not None:
+            self._check_model(ready, name, draw)
+        synth = _over(GENERATORS[name].synth if training else {}, self.config.synth_settings)
+        classes = () if every else tuple(self._classes(draw.recognizer))
+        settings = {
+            "per_class": per_class,
+            "classes": list(classes),
+            "synth": synth,
+            "model": ready and sha256(find_weights(ready, "diffusion")),
+            "seed": seed,
+        }
+
+        def make(folder: Path) -> None:
+            model = ready or self.grid.path(training)  # type: ignore[arg-type]
+            known = load_checkpoint(find_weights(model, "diffusion")).classes
+            config = load(
+                SynthesizeConfig,
+                preset={"n": per_class, "seed": seed, **synth},
+                flags={
+                    "out": folder / CLIPS,
+                    "labels": known if every else classes,
+                    "model": str(model),
+                    "guide": str(self.grid.path(guide)) if guide else None,
+                },
+            )
+            synthesize.run(config, device=self.device)
+
+        needs = tuple(task for task in (training, guide) if task is not None)
+        return Task("pool", settings, make, needs=needs)
+
+    def _classes(self, names: Sequence[str]) -> list[str]:
+        """The classes of these clips, in the file's order."""
+        labels = {self.label(name) for name in names}
+        return [name for name in self.file.classes if name in labels]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.file.names)}
+
+    def row(self, name: str) -> int:
+        """Where a real clip is in the file."""
+        return self._rows[name]
+
+    def label(self, name: str) -> str:
+        """The class of a real clip."""
+        return self.file.label_name(self._rows[name])
+
+    def split_of(self, draw: Draw) -> Split:
+        """The recognizer's and the test clips of a draw."""
+        rows = [np.array([self._rows[n] for n in names]) for names in (draw.recognizer, draw.test)]
+        return Split("", np.sort(rows[0]), np.sort(rows[1]), split_hash(draw.recognizer))
+
+    def _check_model(self, model: Path, name: str, draw: Draw) -> None:
+        checkpoint = load_checkpoint(find_weights(model, "diffusion"))
+        seen = {key: checkpoint.meta.get(key) for key in ("split", "subjects", "data")}
+        self._refuse([{"model": seen}], name, draw)
+
+    def _refuse(self, provenance: Sequence[Mapping[str, Any]], name: str, draw: Draw) -> None:
+        leaks, _ = find_leaks(self.file, provenance, self.split_of(draw), where=name)
+        for leak in leaks:
+            raise DataError(
+                f"--generator {name}: expected one that saw none of the {len(draw.test)} test "
+                f"clips, got {leak}; train it on the training part"
+            )
+
+    def _file(self, path: Path, draw: Draw) -> Task:
+        """A file of synthetic clips that is there already."""
+        with SequenceFile(require_file(path)) as file:
+            self._refuse(file.provenance, str(path), draw)
+            lacking = set(self._classes(draw.recognizer)) - set(file.classes)
+        if lacking:
+            raise DataError(
+                f"--generator {path}: expected clips of every class, got none of "
+                f"{sorted(lacking)[0]!r} ({len(lacking)} such classes)"
+            )
+
+        def make(folder: Path) -> None:
+            shutil.copyfile(path, folder / CLIPS)
+
+        return Task("pool", {"file": sha256(path)}, make)
+
+    def copies(self, draw: Draw, *, times: int) -> Task:
+        """Every clip of the recognizer, so many times."""
+
+        def make(folder: Path) -> None:
+            self._write(folder / CLIPS, self._copied(draw.recognizer, times))
+
+        settings = {"data": self.data, "clips": split_hash(draw.recognizer), "times": times}
+        return Task("copies", settings, make)
+
+    def real(self, names: Sequence[str]) -> Task:
+        """Real clips as a file of their own."""
+
+        def make(folder: Path) -> None:
+            self._write(folder / CLIPS, (self.file[self._rows[name]] for name in names))
+
+        return Task("real", {"data": self.data, "clips": split_hash(names)}, make)
+
+    def _copied(self, names: Sequence[str], times: int) -> Iterator[SkeletonSequence]:
+        for number in range(1, times + 1):
+            for name in names:
+                yield replace(self.file[self._rows[name]], name=f"{name}{_COPY}{number}")
+
+    def _write(self, path: Path, clips: Iterator[SkeletonSequence]) -> None:
+        schema = Schema(self.file.layout, self.file.classes, self.file.persons, self.file.channels)
+        write_sequences(path, clips, schema, provenance=[])
