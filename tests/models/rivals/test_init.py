@@ -88,7 +88,7 @@ def test_overfits_eight_images(kind: str) -> None:
     lesson = _lesson(kind, network)
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     first = network(*lesson)[:, 0].mean().item()
-    for _ in range(150):
+    for _ in range(100):
         loss = network(*lesson)[:, 0].mean()
         optimizer.zero_grad()
         loss.backward()
