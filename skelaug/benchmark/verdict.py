@@ -13,9 +13,13 @@ __all__ = ["Verdict", "row_name", "verdict_of"]
 _LEVEL = 0.05
 _FEW = 5  # draws below which the sentence asks for more
 _WHAT = {"accuracy": "accuracy", "rare_accuracy": "accuracy on the rare classes"}
-_UNITS = {"incremental": "% more clips", "replacement": "% of the clips replaced"}
+_UNITS = {
+    "incremental": "% more clips",
+    "replacement": "% of the clips replaced",
+    "filling": "% of what rare classes lack filled up",
+}
 
-Mode = Literal["replacement", "incremental"]
+Mode = Literal["replacement", "incremental", "filling"]
 Outcome = Literal["helped", "hurt", "undecided"]
 
 
@@ -45,7 +49,7 @@ def verdict_of(
 
     Args:
         gains: Of `skelaug.benchmark.scores.gains_over_best`.
-        mode: How a ratio is worded.
+        mode: What a ratio is, which is how it is worded.
         measure: What was compared.
     """
     family = [gain for gain in gains if gain.corrected_p is not None]

@@ -1,0 +1,104 @@
+"""The cells of a benchmark: which places there are, on which draws, and what they scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from skelaug.benchmark.arms import Arm, choose_arms
+from skelaug.benchmark.cells import Cells, Place
+from skelaug.benchmark.draws import Draw, draw_clips
+from skelaug.benchmark.grid import Task
+from skelaug.benchmark.scores import CellScore
+from skelaug.data.splits import Split
+
+__all__ = ["Table"]
+
+
+class Table:
+    """All cells of a benchmark.
+
+    Args:
+        split: Training and test part of the file.
+        cells: Makes their tasks.
+
+    Attributes:
+        draws: Who sees which clips, by seed.
+        tasks: The task of each place.
+    """
+
+    def __init__(self, split: Split, cells: Cells) -> None:
+        self.config, self.split, self.cells = cells.config, split, cells
+        seeds = range(self.config.first_seed, self.config.first_seed + self.config.seeds)
+        self.draws: Mapping[int, Draw] = {seed: self._draw(seed) for seed in seeds}
+        self.tasks: Mapping[Place, Task] = {
+            place: self.cells.cell(place, self.draws[place.seed]) for place in self._places()
+        }
+
+    def _draw(self, seed: int) -> Draw:
+        config = self.config
+        return draw_clips(
+            self.cells.sources.file,
+            self.split,
+            config.regime,
+            seed=seed,
+            fraction=config.fraction or 1.0,
+            per_class=config.per_class,
+            rare_clips=config.rare_clips,
+            rare_share=config.rare_share,
+            generator_share=config.generator_share,
+        )
+
+    def _places(self) -> Iterator[Place]:
+        config = self.config
+        arms = choose_arms(config.regime, config.arms)
+        trainings = product(self.draws, range(config.repeats), config.recognizers)
+        for (seed, repeat, recognizer), arm in product(trainings, arms):
+            for generator, ratio in product(self._generators(arm), self._ratios(arm)):
+                yield Place(arm, ratio, generator, recognizer, seed, repeat)
+
+    def _generators(self, arm: Arm) -> tuple[str, ...]:
+        return self.config.generators if arm.is_synthetic else ("",)
+
+    def _ratios(self, arm: Arm) -> tuple[float, ...]:
+        return self.config.ratios if arm.has_ratio else (0.0,)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the draws tell, each thing once."""
+        return list(dict.fromkeys(note for draw in self.draws.values() for note in draw.notes))
+
+    def score(self, place: Place, task: Task) -> CellScore:
+        """What a finished cell scored."""
+        scores: dict[str, Any] = self.cells.scores(task)
+        draw, arm = self.draws[place.seed], place.arm
+        several = len(self.config.generators) > 1 and arm.is_synthetic
+        return CellScore(
+            arm=f"{arm.name} ({place.generator})" if several else arm.name,
+            ratio=place.ratio,
+            seed=place.seed,
+            repeat=place.repeat,
+            accuracy=scores["accuracy"],
+            class_accuracy=scores["classes"],
+            chance=scores["chance"],
+            steps=scores["steps"],
+            seconds=scores["seconds"],
+            rare_accuracy=_rare_accuracy(scores, draw),
+            recognizer=place.recognizer if len(self.config.recognizers) > 1 else "",
+            is_synthetic=arm.is_synthetic,
+            is_bound=arm.is_bound,
+        )
+
+
+def _rare_accuracy(scores: Mapping[str, Any], draw: Draw) -> float | None:
+    """Fraction of the test clips of rare classes that are recognised; None without any."""
+    table = scores["confusion"]
+    rows = [row for row, name in enumerate(table["truths"]) if name in draw.rare]
+    counts = np.asarray(table["counts"])[rows]
+    if not counts.sum():
+        return None
+    right = [counts[i, table["classes"].index(table["truths"][row])] for i, row in enumerate(rows)]
+    return float(sum(right) / counts.sum())

@@ -1,0 +1,201 @@
+"""Cells of a benchmark: equal work in every arm, copies that are only copies, no leak."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skelaug.benchmark.arms import ARMS, choose_arms
+from skelaug.benchmark.cells import Cells
+from skelaug.benchmark.generators import GENERATORS
+from skelaug.benchmark.grid import Grid
+from skelaug.benchmark.mixing import Mixture, mix
+from skelaug.benchmark.settings import BenchConfig
+from skelaug.benchmark.sources import CLIPS, Sources, copies_of_kept
+from skelaug.benchmark.table import Table
+from skelaug.config import load
+from skelaug.data.splits import split_clips, split_hash
+from skelaug.data.store import Schema, SequenceFile, write_sequences
+from skelaug.errors import DataError, UsageError
+from skelaug.skeleton.sequence import Source
+from skelaug.workflows.train_guide import TrainGuideConfig
+from skelaug.workflows.train_recognizer import TrainRecognizerConfig
+
+TINY = {
+    "recognizer_settings": {
+        "model": {"name": "compact", "arguments": {"widths": [8, 8]}},
+        "optimisation": {"steps": 3, "batch": 8},
+        "preparation": {"frames": 16},
+    },
+    "generator_settings": {
+        "optimisation": {"steps": 3, "batch": 8},
+        "model": {"arguments": {"width": 24, "depth": 2, "heads": 2}},
+        "codec": {"frames": 8},
+    },
+    "synth_settings": {"steps": 2},
+}
+
+
+def table_of(data: Path, out: Path, **settings) -> Table:
+    values = {"mode": "incremental", "split": "subject=1,2", "seeds": 1, "ratios": (0.5,), **TINY}
+    flags = {"data": data, "out": out, **settings}
+    config = load(BenchConfig, preset=values, flags=flags).resolved()
+    file = SequenceFile(data)
+    sources = Sources(config, Grid(out), file, device="cpu")
+    return Table(split_clips(file, config.split), Cells(sources))
+
+
+def finished(table: Table):
+    table.cells.grid.complete(list(table.tasks.values()))
+    return {place: table.score(place, task) for place, task in table.tasks.items()}
+
+
+@pytest.mark.parametrize("regime", ARMS)
+def test_arms_of_a_regime_have_names_of_their_own_and_a_control(regime):
+    names = [arm.name for arm in ARMS[regime]]
+    assert len(set(names)) == len(names)
+    assert choose_arms(regime) == tuple(ARMS[regime])
+    assert [arm.name for arm in choose_arms(regime, ["synthetic", "real"])] == ["synthetic", "real"]
+    assert any(not arm.is_synthetic and not arm.is_bound for arm in ARMS[regime])
+    with pytest.raises(UsageError, match="did you mean 'classical'"):
+        choose_arms(regime, ["clasical"])
+
+
+def test_every_generator_trains_from_settings_that_exist():
+    for spec in GENERATORS.values():
+        if spec.guide is not None:
+            load(TrainGuideConfig, preset=spec.guide, flags={"data": Path("a"), "out": Path("b")})
+
+
+def test_every_arm_takes_the_same_steps_on_the_same_test_clips(data_file, tmp_path):
+    scores = finished(table_of(data_file, tmp_path, regime="subjects", fraction=1.0))
+    assert {place.arm.name for place in scores} == {arm.name for arm in ARMS["subjects"]}
+    assert {score.steps for score in scores.values()} == {3}
+    assert {score.chance for score in scores.values()} == {0.25}
+    cells = sorted((tmp_path / "cell").iterdir())
+    assert len(cells) == len(scores)
+    assert not any((cell / "model.safetensors").exists() for cell in cells)
+
+
+def test_finished_cells_are_not_trained_again(data_file, tmp_path):
+    table = table_of(data_file, tmp_path, arms=["classical", "oversampling"])
+    first = finished(table)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores.json")}
+    again = finished(table_of(data_file, tmp_path, arms=["classical", "oversampling"]))
+    assert [score.accuracy for score in first.values()] == [s.accuracy for s in again.values()]
+    assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores.json")}
+
+
+def copies_file(table: Table, path: Path) -> Path:
+    """What a generator would write that copies what it saw."""
+    place = next(place for place in table.tasks if place.arm.name == "oversampling")
+    task = table.cells._extra(place, table.draws[place.seed])["copies"]
+    table.cells.grid.complete([task])
+    return (table.cells.grid.path(task) / CLIPS).rename(path)
+
+
+@pytest.mark.parametrize("mode", ["incremental", "replacement"])
+def test_a_generator_that_copies_its_input_is_the_oversampling_arm(data_file, tmp_path, mode):
+    options = {"mode": mode, "fraction": 1.0}
+    plain = table_of(data_file, tmp_path / "a", arms=["oversampling"], **options)
+    copies = copies_file(plain, tmp_path / "copies.h5")
+    generator = {"generators": [str(copies)]}
+    arms = ["oversampling", "synthetic"]
+    table = table_of(data_file, tmp_path / "b", arms=arms, **generator, **options)
+    finished(table)
+    grid = table.cells.grid
+    over, synthetic = (grid.path(task) for task in table.tasks.values())
+    if mode == "incremental":
+        for name in ("log.jsonl", "scores.json"):
+            lines = [(cell / name).read_text().split('"seconds"')[0] for cell in (over, synthetic)]
+            assert lines[0] == lines[1]
+    else:  # a copy of a clip that was taken out brings it back, which oversampling does not do
+        assert (over / "log.jsonl").read_text() != (synthetic / "log.jsonl").read_text()
+
+
+labels = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.sampled_from("xyz"))
+
+
+@given(real=labels.filter(bool), ratio=st.floats(0.01, 0.9), seed=st.integers(0, 9))
+def test_copies_are_of_clips_that_are_kept(real, ratio, seed):
+    pool = {f"{name} copy {k}": label for name, label in real.items() for k in range(1, 21)}
+    before = mix(real, pool, mode="replacement", ratio=ratio, seed=seed)
+    after = copies_of_kept(before, pool)
+    assert after.real == before.real
+    assert len(set(after.extra)) == len(before.extra)
+    assert Counter(pool[n] for n in after.extra) == Counter(pool[n] for n in before.extra)
+    kept = {real[name] for name in after.real}
+    for name in after.extra:
+        original = name.rpartition(" copy ")[0]
+        assert original in after.real or real[original] not in kept
+
+
+def test_a_copy_is_swapped_only_where_its_original_is_gone():
+    pool = {"a copy 1": "x", "b copy 1": "x", "b copy 2": "x"}
+    assert copies_of_kept(Mixture(("b",), ("a copy 1",)), pool).extra == ("b copy 1",)
+    assert copies_of_kept(Mixture(("a",), ("a copy 1",)), pool).extra == ("a copy 1",)
+
+
+def test_a_file_of_a_generator_that_saw_the_test_part_is_refused(data_file, tmp_path):
+    with SequenceFile(data_file) as file:
+        clips = [replace(clip, source=Source.SYNTHETIC, seed=0) for clip in file]
+        model = {"split": {"rule": "", "hash": split_hash(file.names)}}
+        schema = Schema(file.layout, file.classes)
+        path = tmp_path / "leaky.h5"
+        write_sequences(path, clips, schema, provenance=[{"command": "synth", "model": model}])
+    with pytest.raises(DataError, match="saw none of the 8 test clips, got one trained on 8"):
+        table_of(data_file, tmp_path / "out", generators=[str(path)])
+
+
+def test_pseudo_labels_come_from_a_recognizer_and_never_from_the_file(data_file, tmp_path):
+    arms = ["pseudo-labels", "self-training"]
+    table = table_of(
+        data_file, tmp_path, regime="labels", fraction=0.5, arms=arms, pseudo_least=0.0
+    )
+    finished(table)
+    draw = table.draws[0]
+    files = sorted((tmp_path / "pseudo").glob(f"*/{CLIPS}"))
+    assert len(files) == 2
+    for path in files:
+        with SequenceFile(path) as file:
+            assert sorted(file.names) == sorted(draw.unlabelled)
+            truth = [table.cells.sources.label(name) for name in file.names]
+            named = [file.label_name(row) for row in range(len(file))]
+            assert named != truth  # an untrained recognizer is not right about everything
+
+
+def test_rare_classes_are_filled_up_and_no_others(data_file, tmp_path):
+    settings = {"regime": "rare", "rare_clips": 1, "ratios": [1.0], "arms": ["balanced"]}
+    table = table_of(data_file, tmp_path, **settings)
+    place = next(iter(table.tasks))
+    draw = table.draws[0]
+    extra = table.cells._extra(place, draw)
+    table.cells.grid.complete(list(extra.values()))
+    mixture = table.cells._mixture(place, draw, extra)
+    counts = Counter(table.cells.sources.label(name) for name in mixture.real)
+    added = Counter(table.cells.sources.label(n.rpartition(" copy ")[0]) for n in mixture.extra)
+    assert set(added) == set(draw.rare)
+    assert {counts[name] + added[name] for name in draw.rare} == {4}
+    assert mixture.real == draw.recognizer
+
+
+def test_equal_trainings_are_one_task(data_file, tmp_path):
+    one = table_of(data_file, tmp_path, arms=["classical"])
+    other = table_of(data_file, tmp_path, arms=["classical"], ratios=[2.0], mode="replacement")
+    assert list(one.tasks.values()) == list(other.tasks.values())
+    steps = {**TINY["recognizer_settings"], "optimisation": {"steps": 4, "batch": 8}}
+    longer = table_of(data_file, tmp_path, arms=["classical"], recognizer_settings=steps)
+    assert list(one.tasks.values()) != list(longer.tasks.values())
+
+
+def test_the_recognizers_settings_are_those_of_its_preset(data_file, tmp_path):
+    table = table_of(data_file, tmp_path, recognizer_settings={"optimisation": {"steps": 7}})
+    config = table.cells._training("compact", 2, 1, augment=False)
+    assert isinstance(config, TrainRecognizerConfig)
+    assert (config.optimisation.steps, config.seed, config.mixup) == (7, 201, 0.2)
+    assert config.augment == type(config.augment)()
