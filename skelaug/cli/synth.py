@@ -17,6 +17,8 @@ EXAMPLES = [
     "skelaug synth --label kick --label wave --n 50 --seed 7 -o two.h5",
     "skelaug synth --label kick --n 100 --no-copies -o novel.h5",
     "skelaug synth --label kick --n 20 --sampler ddpm --steps 50 -o ancestral.h5",
+    "skelaug synth --label kick --n 20 --candidates 4 --judge kinect20 --novel -o chosen.h5",
+    "skelaug synth --label kick --n 20 --vary-bones 0.15 --vary-tempo 0.1 -o bodies.h5",
     "skelaug synth --label kick --n 20000 -o many.h5 --dry-run",
 ]
 
@@ -82,6 +84,80 @@ def synth(
             "clips are to their nearest other.",
         ),
     ] = False,
+    where_it_hurts: Annotated[
+        Path | None,
+        typer.Option(
+            "--where-it-hurts",
+            metavar="RUN",
+            help="Draw the classes that this recognizer confused in its test, in proportion to its "
+            "errors; --n is then the total.",
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            "--candidates",
+            min=1,
+            help="Draw up to so many candidates of each clip and keep the best by what follows.  "
+            "[default: 1; 9 with --no-copies]",
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            metavar="NAME|RUN",
+            help="Recognizer that must see the class: not the one to be trained. `guide` is the "
+            "guide of the model.",
+        ),
+    ] = None,
+    judge_least: Annotated[
+        float | None,
+        typer.Option(
+            "--judge-least", min=0.0, max=1.0, help="Least probability it gives.  [default: 0.5]"
+        ),
+    ] = None,
+    plausible: Annotated[
+        bool,
+        typer.Option(
+            "--plausible",
+            help="Bones must keep their lengths, and joints accelerate, as in the training clips.",
+        ),
+    ] = False,
+    plausible_like: Annotated[
+        Path | None,
+        typer.Option(
+            "--plausible-like",
+            metavar="DATA.h5",
+            help="As in these real clips, for a model that keeps no range of its own.",
+        ),
+    ] = None,
+    novel: Annotated[
+        bool,
+        typer.Option(
+            "--novel", help="Keep what is farthest from the training clips, within their range."
+        ),
+    ] = False,
+    drop_failed: Annotated[
+        bool,
+        typer.Option("--drop-failed", help="Leave out clips of which no candidate met all of it."),
+    ] = False,
+    vary_bones: Annotated[
+        float | None,
+        typer.Option(
+            "--vary-bones",
+            min=0.0,
+            help="Give every clip another body: bones up to this share longer or shorter.",
+        ),
+    ] = None,
+    vary_tempo: Annotated[
+        float | None,
+        typer.Option(
+            "--vary-tempo",
+            min=0.0,
+            help="Give every clip another tempo: standard deviation of its logarithm.",
+        ),
+    ] = None,
     seed: Seed = 0,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")
@@ -100,8 +176,12 @@ def synth(
     a seed is the same however many are drawn, by however many processes
     (`torchrun --nproc-per-node 2 -m skelaug synth ...`). A killed command goes on with --resume.
 
+    Of several candidates the best is kept: the judge sees the class, then it is plausible, then no
+    copy, then the most novel. Without --novel the first that meets everything is taken.
+
     JSON: output, clips, labels (label, clips), model, sampler, steps, guidance_scale,
-    performers, redrawn, copies, resumed_shards, seconds, dry_run.
+    performers, redrawn, copies, choice (candidates, drawn, failed, passed, unmet, dropped),
+    weak (label, recall, errors, confused_with, clips), warnings, resumed_shards, seconds, dry_run.
     """
     from skelaug.config import load
     from skelaug.workflows import synthesize as workflow
@@ -125,6 +205,16 @@ def synth(
             "fps": fps,
             "seed": seed,
             "no_copies": no_copies or None,
+            "where_it_hurts": where_it_hurts,
+            "candidates": candidates,
+            "judge": judge,
+            "judge_least": judge_least,
+            "plausible": plausible or None,
+            "plausible_like": plausible_like,
+            "novel": novel or None,
+            "drop_failed": drop_failed or None,
+            "vary_bones": vary_bones,
+            "vary_tempo": vary_tempo,
         },
     )
     report = workflow.run(
@@ -135,6 +225,9 @@ def synth(
         device=device,
         progress=render.progress(quiet=quiet),
     )
+    if not quiet:
+        for warning in report.warnings:
+            render.note(f"warning: {warning}")
     render.report("synth", report, as_json=as_json, quiet=quiet, show=_show)
 
 
@@ -152,4 +245,26 @@ def _show(report: Any) -> None:
     )
     if report.redrawn is not None:
         render.facts({"redrawn": report.redrawn, "still copies": report.copies})
-    render.table(["label", "clips"], [[one.label, one.clips] for one in report.labels])
+    if report.choice is not None:
+        _show_choice(report.choice)
+    if report.weak:
+        _show_weak(report.weak)
+    else:
+        render.table(["label", "clips"], [[one.label, one.clips] for one in report.labels])
+
+
+def _show_choice(choice: Any) -> None:
+    failed = {f"failed: {name}": count for name, count in choice.failed.items()}
+    fate = "left out" if choice.dropped else "kept though none of their candidates passed"
+    facts = {"candidates drawn": choice.drawn, **failed, "clips that passed": choice.passed}
+    render.facts({**facts, f"clips {fate}": choice.unmet})
+
+
+def _show_weak(weak: Any) -> None:
+    render.table(
+        ["class", "recall", "errors", "confused with", "clips to draw"],
+        [
+            [one.label, one.recall, one.errors, one.confused_with, one.clips]
+            for one in sorted(weak, key=lambda one: -one.errors)
+        ],
+    )

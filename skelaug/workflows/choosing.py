@@ -37,7 +37,7 @@ class Standards:
     judge_least: float = 0.5
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     copy_distance: float = 0.0
-    novel_most: float = 2.0
+    novel_most: float = 2.5
 
 
 @dataclass(frozen=True)

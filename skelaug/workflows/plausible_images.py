@@ -31,6 +31,7 @@ __all__ = [
 QUANTILES = (0.01, 0.99)
 _MOST = 4096
 _CHUNK = 256
+_BETTER_LOW = {"bone_length_variation"}
 
 Bounds = dict[str, tuple[float, float]]
 
@@ -65,6 +66,9 @@ def bounds_of_images(
 ) -> Bounds:
     """The 1st and the 99th percentile of each quantity, over at most 4096 images.
 
+    Bones may keep their length better than those of any training clip: a body's are rigid, and what
+    varies is the sensor.
+
     Args:
         pixels: N C R F; read in pieces.
         rows: Which of them count.
@@ -75,9 +79,12 @@ def bounds_of_images(
         measured(pixels[chosen[start : start + _CHUNK]], codec)
         for start in range(0, len(chosen), _CHUNK)
     ]
-    return {
+    found = {
         name: _range(np.concatenate([piece[name] for piece in pieces]))
         for name in (pieces[0] if pieces else {})
+    }
+    return {
+        name: (0.0 if name in _BETTER_LOW else low, high) for name, (low, high) in found.items()
     }
 
 

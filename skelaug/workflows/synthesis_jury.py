@@ -10,6 +10,7 @@ import torch
 from skelaug.checkpoint import load_checkpoint
 from skelaug.data.store import SequenceFile
 from skelaug.errors import NotFoundError, UsageError
+from skelaug.files import require_file
 from skelaug.image.sketch import CopyDetector, detector
 from skelaug.workflows.candidates import Jury
 from skelaug.workflows.choosing import Standards
@@ -36,7 +37,6 @@ def open_jury(
     model: Path,
     source: ImageSource,
     drawn: Sequence[str],
-    like: SequenceFile | None,
     device: torch.device,
 ) -> Jury:
     """What candidates are asked, ready to be asked.
@@ -46,15 +46,14 @@ def open_jury(
         model: Folder of the model.
         source: The model, ready to draw.
         drawn: Classes that are drawn.
-        like: Where the plausible range comes from if the model keeps none.
         device: Where a judge computes.
 
     Raises:
         UsageError: There is nothing to choose by, or the judge lacks a class.
         NotFoundError: The judge, the sketch or the plausible range is not there.
-        DataError: The judge or the `like` file does not fit the model.
+        DataError: The judge or the `plausible_like` file does not fit the model.
     """
-    asks = config.judge is not None or config.plausible or config.novel or config.no_copies
+    asks = config.judge is not None or config.novel or config.no_copies or _asks_plausible(config)
     if not asks and (most_candidates(config) > 1 or config.drop_failed):
         flag = "--drop-failed" if config.drop_failed else f"--candidates {config.candidates}"
         raise UsageError(
@@ -67,7 +66,7 @@ def open_jury(
         classes=source.checkpoint.classes,
         standards=Standards(
             judge_least=config.judge_least,
-            bounds=_bounds(model, source, like) if config.plausible else {},
+            bounds=_bounds(config, model, source) if _asks_plausible(config) else {},
             copy_distance=sketches.threshold if sketches else 0.0,
             novel_most=config.novel_most,
         ),
@@ -97,16 +96,21 @@ def _judge(
     return GuideJudge(path, source.codec, drawn, device)
 
 
-def _bounds(model: Path, source: ImageSource, like: SequenceFile | None) -> Bounds:
+def _asks_plausible(config: SynthesizeConfig) -> bool:
+    return config.plausible or config.plausible_like is not None
+
+
+def _bounds(config: SynthesizeConfig, model: Path, source: ImageSource) -> Bounds:
+    if config.plausible_like is not None:
+        with SequenceFile(require_file(config.plausible_like)) as file:
+            return bounds_of_file(file, source.codec)
     kept = bounds_of_model(source.checkpoint.meta)
-    if kept is not None:
-        return kept
-    if like is None:
+    if kept is None:
         raise NotFoundError(
             f"--plausible: {model} keeps no range of its training clips; take it from real clips "
-            f"with --like DATA.h5, or train the model again"
+            f"with --plausible-like DATA.h5, or train the model again"
         )
-    return bounds_of_file(like, source.codec)
+    return kept
 
 
 def _sketches(model: Path, source: ImageSource) -> CopyDetector:

@@ -47,6 +47,7 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
             of the model.
         judge_least: Least probability that it gives to the class.
         plausible: Bone lengths and accelerations must be like those of the training clips.
+        plausible_like: A sequence file whose range counts instead, for a model that keeps none.
         novel: Keep the candidate that is farthest from the training clips, within their range.
         novel_most: End of that range, in median distances of training clips to their nearest other.
         drop_failed: Leave out clips none of whose candidates met all criteria.
@@ -80,8 +81,9 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
     judge: str | None = None
     judge_least: float = Field(default=0.5, ge=0.0, le=1.0)
     plausible: bool = False
+    plausible_like: Path | None = None
     novel: bool = False
-    novel_most: PositiveFloat = 2.0
+    novel_most: PositiveFloat = 2.5
     drop_failed: bool = False
     vary_bones: float = Field(default=0.0, ge=0.0, lt=1.0)
     vary_tempo: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -120,7 +120,6 @@ class _Job:
             model=self.model,
             source=self.images,
             drawn=self.classes,
-            like=self.like,
             device=place.device,
         )
         self.counts = Counter[str]()
@@ -136,11 +135,12 @@ class _Job:
 
     def plan(self) -> dict[str, Any]:
         """What decides the content of the shards."""
-        named = {"out", "model", "guide", "like", "judge", "where_it_hurts"}
+        named = {"out", "model", "guide", "like", "plausible_like", "judge", "where_it_hurts"}
         settings = self.config.model_dump(mode="json", exclude=named)
         return {
             **settings,
             "like": sha256(self.config.like) if self.config.like else None,
+            "bounds": self.jury.standards.bounds,
             "judge": sha256(self.jury.judge.path) if self.jury.judge else None,
             "weak": {one.label: one.clips for one in self.weak},
             "weights": self.hashes,
@@ -149,8 +149,9 @@ class _Job:
 
     def provenance(self) -> dict[str, Any]:
         """The record of this command in the file; without a clock, so that equal runs are equal."""
-        run = self.config.where_it_hurts
-        inputs = [path for path in (self.config.like, run / SCORES if run else None) if path]
+        inputs = [path for path in (self.config.like, self.config.plausible_like) if path]
+        if self.config.where_it_hurts:
+            inputs.append(self.config.where_it_hurts / SCORES)
         record = provenance_record("synth", self.config, inputs)
         meta = self.images.checkpoint.meta
         seen = {key: meta.get(key) for key in _SEEN}

@@ -56,6 +56,12 @@ def test_bounds_are_percentiles_of_the_rows_that_count() -> None:
     assert 145 <= ((low <= values) & (values <= high)).sum() < 150
 
 
+def test_bones_may_be_more_rigid_than_those_of_training_clips() -> None:
+    pixels = np.random.default_rng(0).normal(0, 0.1, (20, *CODEC.shape)).astype(np.float32)
+    low, high = bounds_of_images(pixels, np.arange(20), CODEC)["bone_length_variation"]
+    assert low == 0 < high
+
+
 def test_a_model_keeps_its_range_and_an_old_one_has_none() -> None:
     assert bounds_of_model({}) is None
     assert bounds_of_model({"plausibility": {"acceleration": [0, 1]}}) == {"acceleration": (0, 1)}
