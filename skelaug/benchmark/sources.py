@@ -27,7 +27,14 @@ from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, UsageError
 from skelaug.files import require_file, sha256, write_text
 from skelaug.skeleton.sequence import SkeletonSequence
-from skelaug.workflows import convert, synthesize, train_diffusion, train_guide
+from skelaug.workflows import (
+    convert,
+    synthesize,
+    train_action2motion,
+    train_actor,
+    train_diffusion,
+    train_guide,
+)
 from skelaug.workflows.leaks import find_leaks
 from skelaug.workflows.synthesis_report import SynthesizeConfig
 from skelaug.zoo import find_model, find_weights
@@ -40,6 +47,8 @@ _COPY = " copy "
 _WORKFLOWS: Mapping[str, tuple[Any, Any]] = {
     "diffusion": (train_diffusion, train_diffusion.TrainDiffusionConfig),
     "guide": (train_guide, train_guide.TrainGuideConfig),
+    "action2motion": (train_action2motion, train_action2motion.TrainAction2MotionConfig),
+    "actor": (train_actor, train_actor.TrainActorConfig),
 }
 
 
