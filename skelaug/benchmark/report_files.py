@@ -211,8 +211,7 @@ def _curve(rows: list[RowReport], *, is_rare: bool) -> ArmCurve | None:
 def _bar(gain: GainReport) -> GainBar:
     p = gain.p if gain.corrected_p is None else gain.corrected_p
     note = "" if p is None else "p < 0.001" if p < 0.001 else f"p {p:.2g}"
-    note = f"{note} bound" if gain.is_bound else note
-    name = f"{gain.arm}{_ratio(gain.ratio)}"
+    name = f"{gain.arm}{_ratio(gain.ratio)}" + (" (upper bound)" if gain.is_bound else "")
     return GainBar(name, gain.accuracy.mean, gain.accuracy.half_width, note)
 
 

@@ -100,7 +100,7 @@ def draw_benchmark(
     ratios = sorted({ratio for curve in curves for ratio in curve.ratios})
     left = max(4.2, 0.6 + sum(max(0.8, 0.2 * _present(curves, ratio)) for ratio in ratios))
     names = max((_text_width(bar.name) for bar in gains), default=0.0)
-    right = max(names + 4.1, _text_width(against) + 0.3) if gains else 0.0
+    right = max(0.3 + names + _gains_width(gains), _text_width(against) + 0.3) if gains else 0.0
     rows = _ROW * len(gains) + 0.3
     panel = float(np.clip(rows, 3.4, 4.8))
     handles = [_handle(curve, index) for index, curve in enumerate(curves)]
@@ -144,7 +144,10 @@ def draw_class_gains(path: Path, gains: Sequence[GainBar], *, title: str = "") -
     ordered = sorted(gains, key=lambda gain: (-gain.mean, gain.name))
     names = max(_text_width(bar.name) for bar in ordered)
     panel = _CLASS_ROW * len(ordered) + 0.2
-    width, height = max(names + 5.0, _text_width(title) + 0.4), panel + 1.1
+    width, height = (
+        max(names + 0.5 + _gains_width(ordered, 3.7), _text_width(title) + 0.4),
+        panel + 1.1,
+    )
     figure = _figure(width, height)
     place = ((names + 0.3) / width, 0.6 / height, 3.7 / width, panel / height)
     _draw_gains(figure.add_axes(place), ordered)
@@ -216,7 +219,7 @@ def _draw_gains(axes: Axes, gains: Sequence[GainBar]) -> None:
             means[row], row, "o", ms=5.5, color=colour, zorder=3,
             mfc=colour if gain.half_width is not None else "white",
         )  # fmt: skip
-        text = f"{means[row]:+.1f}".replace("-", "−") + (f"  {gain.note}" if gain.note else "")
+        text = _gain_text(gain)
         axes.text(
             1.02, row, text, transform=axes.get_yaxis_transform(), va="center",
             fontsize=7.5, color=colour if colour != _OPEN else _FAINT,
@@ -228,6 +231,15 @@ def _draw_gains(axes: Axes, gains: Sequence[GainBar]) -> None:
     axes.grid(axis="x", color=_GRID, lw=0.8)
     _quiet(axes)
     axes.tick_params(axis="y", length=0)
+
+
+def _gain_text(gain: GainBar) -> str:
+    return f"{100 * gain.mean:+.1f}".replace("-", "−") + (f"  {gain.note}" if gain.note else "")
+
+
+def _gains_width(gains: Sequence[GainBar], panel: float = 2.9) -> float:
+    """Inches of a panel of gains with the words at its right edge."""
+    return panel + 0.15 + max(_text_width(_gain_text(gain)) for gain in gains)
 
 
 def _style(curve: ArmCurve, index: int) -> dict[str, Any]:

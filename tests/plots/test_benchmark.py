@@ -37,7 +37,10 @@ def curves(arms: int, ratios: int) -> list[ArmCurve]:
 
 
 def bars(count: int) -> list[GainBar]:
-    return [GainBar(f"arm {k} +100 %", 0.01 * (k - 2), 0.015, "p 0.04") for k in range(count)]
+    return [
+        GainBar(f"arm {k} +100 %", 0.01 * (k - 2), 0.015, "p < 0.001, and a few words")
+        for k in range(count)
+    ]
 
 
 def count(path: Path, colour: tuple[int, int, int]) -> int:
