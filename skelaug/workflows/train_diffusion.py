@@ -133,7 +133,8 @@ class TrainDiffusionConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
             samples without their label go without it too.
         favour: Clips that take part more often than others.
         augment: How the images are varied.
-        sampling: The recipe that the model recommends to `skelaug synth`.
+        sampling: The recipe that the model recommends to `skelaug synth`. A network that is not
+            told the class recommends a strong guide where this has none.
     """
 
     model: DenoiserConfig = DenoiserConfig()
@@ -191,7 +192,7 @@ def run(
         ),
         conclude=write_sketch,
         meta={
-            "sampling": config.sampling.model_dump(mode="json"),
+            "sampling": _sampling(config).model_dump(mode="json"),
             "diffusion": config.diffusion.model_dump(mode="json"),
             "conditional": config.conditional,
             "label_drop": config.label_drop if config.conditional else None,
@@ -221,6 +222,18 @@ def _network(config: TrainDiffusionConfig, images: TrainingImages) -> tuple[str,
         **config.model.arguments,
     }
     return config.model.name, arguments
+
+
+def _sampling(config: TrainDiffusionConfig) -> Recipe:
+    """The recommended recipe; where only a guide knows the label, one whose guide is heard.
+
+    An independent recognizer found the class asked for in 0 % of the clips without a guide, 10 % at
+    scale 10 and shift 1, 50 % at the values below and 37 % at scale 100 and shift 30 (the packaged
+    data without labels, 38 classes, 38 to 152 clips).
+    """
+    if config.conditional or config.sampling.guidance_scale:
+        return config.sampling
+    return config.sampling.model_copy(update={"guidance_scale": 30.0, "guidance_max_shift": 5.0})
 
 
 def _telling(config: TrainDiffusionConfig) -> Telling:

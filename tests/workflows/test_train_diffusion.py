@@ -490,3 +490,14 @@ def test_a_rehearsal_is_of_the_real_parts(data_file, tmp_path):
     how = ("performers=true", "favour.rule=subject=3", "labelled=subject=3")
     report = train(data_file, tmp_path / "run", *how, dry_run=True)
     assert report.estimated_seconds > 0
+
+
+def test_a_network_without_labels_recommends_a_guide_that_is_heard(data_file, tmp_path):
+    def recommended(name: str, *how: str) -> tuple[float, float]:
+        train(data_file, tmp_path / name, "optimisation.steps=1", *how)
+        recipe = load_checkpoint(tmp_path / name / "model.safetensors").meta["sampling"]
+        return recipe["guidance_scale"], recipe["guidance_max_shift"]
+
+    assert recommended("labels") == (0.0, 1.0)
+    assert recommended("none", "conditional=false") == (30.0, 5.0)
+    assert recommended("own", "conditional=false", "sampling.guidance_scale=2") == (2.0, 1.0)
