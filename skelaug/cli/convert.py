@@ -21,6 +21,7 @@ EXAMPLES = [
     "skelaug convert nturgbd_skeletons_s001_to_s017.zip ntu.h5 --workers 8",
     "skelaug convert utd_mhad_skeleton.tar.xz hdm05.tar.xz both.h5 --layout kinect_20",
     "skelaug convert poses.yaml mine.h5 --on-problem drop",
+    "skelaug convert data.h5 synthetic.h5 all.h5 --layout kinect_20",
     "skelaug convert recordings/ mine.h5 --dry-run",
 ]
 
@@ -36,7 +37,7 @@ def convert(
         ),
     ],
     format_name: Annotated[
-        Literal["auto", "ntu", "nw-ucla", "utd-mhad", "hdm05", "cmu", "arrays"],
+        Literal["auto", "ntu", "nw-ucla", "utd-mhad", "hdm05", "cmu", "arrays", "skelaug"],
         typer.Option("--format", help="Format of the sources; auto goes by the files' names."),
     ] = "auto",
     layout: Annotated[
@@ -74,7 +75,11 @@ def convert(
 
     Sources of several formats go into one file with --layout. Subject numbers of a data set that
     overlap with those of one before it are moved by a multiple of 1000 (the report says by how
-    much). `torchrun --nproc-per-node 8 -m skelaug convert ...` shares the work between machines.
+    much). Files of this tool (.h5) are sources as well: each is a
+    data set of its own, whose cameras and setups are moved with its subjects; a clip keeps its
+    name, or gets that of the file before it (data/walk 1) where two sources have it; classes are
+    joined by name. `torchrun --nproc-per-node 8 -m skelaug convert ...` shares the work between
+    machines.
 
     Exit code 6: finished, but something was rejected; 3: nothing usable was read.
 
@@ -118,6 +123,8 @@ def _show(report: ConvertReport) -> None:
     for source in report.sources:
         moved = {name: offset for name, offset in source.subject_offsets.items() if offset}
         notes = "".join(f", subjects of {name} + {offset}" for name, offset in moved.items())
+        if source.renamed:
+            notes += f", {source.renamed} clips renamed"
         render.line(
             f"{source.path}: {source.files} files of {source.format}, "
             f"{source.other_files} others{notes}"

@@ -10,6 +10,7 @@ from skelaug.data.hdm05 import CMUReader, HDM05Reader
 from skelaug.data.ntu import NTUReader
 from skelaug.data.nw_ucla import NWUCLAReader
 from skelaug.data.reading import Reader
+from skelaug.data.sequences import SequencesReader
 from skelaug.data.utd_mhad import UTDMHADReader
 from skelaug.errors import DataError, NotFoundError, UsageError, did_you_mean
 
@@ -23,6 +24,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "hdm05": HDM05Reader(),
         "cmu": CMUReader(),
         "arrays": ArraysReader(),
+        "skelaug": SequencesReader(),
     }
 )
 """A reader with its default options for each name that ``--format`` takes."""
@@ -59,6 +61,8 @@ def choose_files(paths: Sequence[str], *, format_name: str, source: str) -> tupl
         return format_name, files
     found = {name: reader.claims(paths) for name, reader in READERS.items()}
     found = {name: files for name, files in found.items() if files}
+    if len(found) > 1:  # beside recordings lies what was made of them
+        found.pop("skelaug", None)
     if len(found) > 1:
         counts = ", ".join(f"{len(files)} of {name}" for name, files in found.items())
         raise UsageError(f"{source}: expected files of one format, got {counts}; add --format")

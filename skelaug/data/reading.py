@@ -96,12 +96,14 @@ class Clip:
         problems: What is wrong with it.
         decisions: What the reader chose where the format leaves a choice, e.g. the main actor.
         classes: The class names of the clip's data set in their order, where its files give them.
+        is_settled: Whether it has been through `settle` before; then it stays as it is.
     """
 
     sequence: SkeletonSequence
     problems: tuple[Problem, ...] = ()
     decisions: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    is_settled: bool = False
 
 
 Fetch = Callable[[str], bytes]
@@ -201,6 +203,8 @@ def settle(clip: Clip, on_problem: OnProblem, *, path: str) -> SkeletonSequence:
         DamagedError: The choice rejects it, or no joint was measured in any frame.
     """
     sequence = clip.sequence
+    if clip.is_settled:
+        return sequence
     if not sequence.observed.any():
         raise DamagedError(path, "expected at least one measured joint, got none")
     refused = [p for p in clip.problems if p.structural or on_problem is OnProblem.DROP]

@@ -10,8 +10,8 @@ import hashlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
@@ -25,6 +25,7 @@ from skelaug.data.formats import get_reader
 from skelaug.data.ntu import NTUReader
 from skelaug.data.raw_clips import in_natural_order
 from skelaug.data.reading import Clip, DamagedError, OnProblem, Reader, settle
+from skelaug.data.sequences import SequencesReader
 from skelaug.data.store import Schema, write_sequences
 from skelaug.errors import DataError, SkelaugError
 from skelaug.files import write_text
@@ -57,12 +58,14 @@ class FileTask:
     Attributes:
         path: Its name in the source.
         population: The data set that its subjects belong to.
-        offset: Added to its subject numbers.
+        offset: Added to its subject numbers; of a sequence file to its cameras and setups as well.
+        names: New names of clips by their old ones, where another source has such a clip.
     """
 
     path: str
     population: str
     offset: int
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,9 @@ class _Work:
     def __init__(self, task: ShardTask) -> None:
         self._task = task
         self._tree = _tree(task.source)
-        self._reader = _reader(task.format_name, task.actors)
-        self._contents = self._tree.read([file.path for file in task.files])
+        self._reader = _reader(task, self._tree)
+        in_place = isinstance(self._reader, SequencesReader)
+        self._contents = {} if in_place else self._tree.read([file.path for file in task.files])
         self._classes: dict[str, None] = {}
         self._layouts: dict[str, None] = {}
         self._hashes: dict[str, str] = {}
@@ -227,9 +231,11 @@ class _Work:
         sequence = settle(clip, task.on_problem, path=file.path)
         if sequence.subject >= 0:
             self._check_subject(sequence.subject, file)
-            sequence = sequence.replaced(subject=sequence.subject + file.offset)
+        sequence = sequence.replaced(**self._moved(sequence, file.offset))
         if task.is_merged and task.format_name == "arrays":
             sequence = sequence.replaced(name=f"{file.population}/{sequence.name}")
+        if sequence.name in file.names:
+            sequence = sequence.replaced(name=file.names[sequence.name])
         self._layouts[sequence.layout.to_json()] = None
         if task.layout is None:
             return sequence
@@ -237,6 +243,14 @@ class _Work:
             return map_sequence(sequence, task.layout)
         except SkelaugError as error:
             raise DamagedError(file.path, str(error)) from error
+
+    def _moved(self, sequence: SkeletonSequence, offset: int) -> dict[str, int]:
+        """Numbers of performers and places that are not those of another source's; -1 stays."""
+        keys = (
+            ("subject", "camera", "setup") if self._task.format_name == "skelaug" else ("subject",)
+        )
+        numbers = {key: int(getattr(sequence, key)) for key in keys}
+        return {key: number + offset for key, number in numbers.items() if number >= 0}
 
     def _check_subject(self, subject: int, file: FileTask) -> None:
         lowest, highest = self._reader.subjects
@@ -283,5 +297,9 @@ def _tree(path: Path) -> FileTree:
     return open_tree(path)
 
 
-def _reader(name: str, actors: ActorRule) -> Reader:
-    return NTUReader(actors) if name == "ntu" else get_reader(name)
+def _reader(task: ShardTask, tree: FileTree) -> Reader:
+    if task.format_name == "ntu":
+        return NTUReader(task.actors)
+    if task.format_name == "skelaug":
+        return SequencesReader(tree.path)
+    return get_reader(task.format_name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,23 @@ from typing import Any
 from skelaug.data.archives import FileTree, open_tree
 from skelaug.data.formats import choose_files, get_reader
 from skelaug.data.reading import DamagedError, Fetch, Reader, stem
+from skelaug.data.sequences import SequenceFacts, piece_name, sequence_facts
+from skelaug.errors import DataError, UsageError
 from skelaug.files import sha256
-from skelaug.workflows.conversion import Fault
+from skelaug.skeleton.layouts import get_layout
+from skelaug.workflows.conversion import Fault, FileTask
+from skelaug.workflows.provenance import unused
 
-__all__ = ["OpenSource", "open_source", "shares", "subject_offsets"]
+__all__ = [
+    "OpenSource",
+    "earlier_records",
+    "file_tasks",
+    "native_layout",
+    "open_sources",
+    "sequence_files",
+    "shares",
+    "subject_offsets",
+]
 
 _SHARE_FILES, _SHARE_BYTES = 256, 64 << 20
 _SUBJECT_STEP = 1000
@@ -35,6 +49,8 @@ class OpenSource:
         skipped: Files that are left out on purpose.
         rejected: Files whose clip would have the name of another one.
         populations: For each file to read the data set that its subjects belong to.
+        sequences: What those files say that are sequence files.
+        renamed: New names of their clips by old ones, where another source has such a clip.
     """
 
     path: Path
@@ -45,12 +61,14 @@ class OpenSource:
     skipped: tuple[Fault, ...]
     rejected: tuple[Fault, ...]
     populations: Mapping[str, str]
+    sequences: Mapping[str, SequenceFacts] = field(default_factory=dict)
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of an archive by its name; those of folders and files come from their shards."""
+        """SHA-256 of archives and sequence files by name; shards know those of all other files."""
         if self.tree.path.is_dir():
-            return {}
+            return {name: sha256(self.tree.path / name) for name in self.sequences}
         return {self.path.name: sha256(self.path)}
 
     @property
@@ -68,11 +86,55 @@ class OpenSource:
         """
         if not self.path.is_dir():
             return self.hashes or dict(sorted(read.items()))
+        read = {**read, **self.hashes}
         text = "".join(f"{read[name]}  {name}\n" for name in sorted(read))
         return {self.path.name: hashlib.sha256(text.encode()).hexdigest()}
 
 
-def open_source(
+def open_sources(paths: Sequence[Path], *, format_name: str, skip_listed: bool) -> list[OpenSource]:
+    """The sources with their files, and with names that tell clips of sequence files apart.
+
+    A clip of a sequence file keeps its name if no other source has such a clip; else the name of
+    the file is put before it.
+
+    Args:
+        paths: Folders, archives or files.
+        format_name: A key of ``READERS``, or ``auto``.
+        skip_listed: Whether files that a data set's authors list as unusable are left out.
+
+    Raises:
+        NotFoundError: A source or the format does not exist.
+        UsageError: The files of a source are of several formats.
+        DataError: No file of a source is of the format, or an archive is broken.
+    """
+    names: dict[str, str] = {}
+    sources = [
+        _open_source(path, format_name=format_name, skip_listed=skip_listed, names=names)
+        for path in paths
+    ]
+    clips = Counter(names.keys())
+    for source in sources:
+        clips.update(name for facts in source.sequences.values() for name in facts.names)
+    taken = {
+        title: None
+        for source in sources
+        if not source.sequences
+        for title in source.populations.values()
+    }
+    return [_told_apart(source, clips, taken) for source in sources]
+
+
+def _told_apart(source: OpenSource, clips: Mapping[str, int], taken: dict[str, None]) -> OpenSource:
+    """Give each sequence file a title that no other data set has, and its clips new names."""
+    titles, renamed = {}, {}
+    for file, facts in source.sequences.items():
+        titles[file] = unused(source.populations[file], taken)
+        taken[titles[file]] = None
+        renamed[file] = {name: f"{titles[file]}/{name}" for name in facts.names if clips[name] > 1}
+    return replace(source, populations={**source.populations, **titles}, renamed=renamed)
+
+
+def _open_source(
     path: Path, *, format_name: str, skip_listed: bool, names: dict[str, str]
 ) -> OpenSource:
     """A source with its files.
@@ -99,12 +161,18 @@ def open_source(
         title, reason = tree.title(file), reader.skips(file) if skip_listed else ""
         if reason:
             skipped.append(Fault(file=title, reason=reason))
-        elif chosen != "arrays" and stem(file) in names:
+        elif chosen not in ("arrays", "skelaug") and stem(file) in names:
             reason = f"expected another name than that of {names[stem(file)]}"
             rejected.append(Fault(file=title, reason=reason))
         else:
-            names[stem(file)] = title
+            if chosen != "skelaug":
+                names[stem(file)] = title
             files.append(file)
+    sequences: dict[str, SequenceFacts] = {}
+    if chosen == "skelaug":
+        sequences, broken = _sequence_files(tree, files)
+        rejected += broken
+        files = list(sequences)
 
     def fetch(name: str) -> bytes:
         content = tree.read([name])[name]
@@ -121,7 +189,28 @@ def open_source(
         skipped=tuple(skipped),
         rejected=tuple(rejected),
         populations={file: _population(reader, file, fetch) for file in files},
+        sequences=sequences,
     )
+
+
+def _sequence_files(
+    tree: FileTree, files: Sequence[str]
+) -> tuple[dict[str, SequenceFacts], list[Fault]]:
+    """What each sequence file says, and those that are none."""
+    found: dict[str, SequenceFacts] = {}
+    faults: list[Fault] = []
+    for file in files:
+        path = tree.path / file
+        if not tree.path.is_dir():
+            reason = "expected a sequence file outside of an archive; unpack it"
+            faults.append(Fault(file=tree.title(file), reason=reason))
+            continue
+        try:
+            found[file] = sequence_facts(path, clips=_SHARE_FILES, size=_SHARE_BYTES)
+        except DataError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            faults.append(Fault(file=tree.title(file), reason=reason))
+    return found, faults
 
 
 def _population(reader: Reader, file: str, fetch: Fetch) -> str:
@@ -145,19 +234,84 @@ def shares(files: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str]
         yield share
 
 
+def file_tasks(source: OpenSource, offsets: Mapping[str, int]) -> Iterator[tuple[FileTask, ...]]:
+    """What each shard reads of a source.
+
+    Args:
+        source: The source.
+        offsets: What is added to the subject numbers of each data set.
+    """
+    for file, facts in source.sequences.items():
+        title, renamed = source.populations[file], source.renamed.get(file, {})
+        for first, end in facts.pieces:
+            names = {old: renamed[old] for old in facts.names[first:end] if old in renamed}
+            yield (FileTask(piece_name(file, first, end), title, offsets[title], names),)
+    for files in shares(source.files, source.sizes) if not source.sequences else ():
+        titles = [source.populations[path] for path in files]
+        yield tuple(
+            FileTask(path, title, offsets[title]) for path, title in zip(files, titles, strict=True)
+        )
+
+
+def sequence_files(sources: Sequence[OpenSource]) -> dict[Path, SequenceFacts]:
+    """The sequence files among the sources, and what they say."""
+    return {
+        source.tree.path / file: facts
+        for source in sources
+        for file, facts in source.sequences.items()
+    }
+
+
+def earlier_records(files: Iterable[SequenceFacts]) -> list[Mapping[str, Any]]:
+    """What made sequence files, oldest first, and a record that two of them share only once."""
+    known: dict[str, Mapping[str, Any]] = {}
+    for facts in files:
+        known |= {json.dumps(one, sort_keys=True): one for one in facts.provenance}
+    return list(known.values())
+
+
+def native_layout(sources: Sequence[OpenSource]) -> str:
+    """The name of the layout that all sources are known to have; empty if only files tell.
+
+    Raises:
+        UsageError: They have several.
+    """
+    known: dict[tuple[str, ...], str] = {}
+    for source in sources:
+        name = get_reader(source.format_name).layout
+        if name:
+            known.setdefault(get_layout(name).joints, name)
+        for facts in source.sequences.values():
+            known.setdefault(facts.layout.joints, facts.layout.name)
+    if len(known) > 1:
+        raise UsageError(
+            f"the sources have the layouts {' and '.join(sorted(known.values()))}; "
+            f"add --layout to map them to one"
+        )
+    return next(iter(known.values()), "")
+
+
 def subject_offsets(sources: Sequence[OpenSource]) -> dict[str, int]:
     """What is added to the subject numbers of each data set, so that no two people share one.
 
     The data sets are taken in the order of the command. One whose numbers overlap with those
-    before it is moved by the smallest multiple of 1000 that helps.
+    before it is moved by the smallest multiple of 1000 that helps. Of a sequence file, which is a
+    data set of its own, the numbers of cameras and setups count as well and are moved with them.
     """
     offsets: dict[str, int] = {}
     taken: list[tuple[int, int]] = []
     for source in sources:
-        lowest, highest = get_reader(source.format_name).subjects
-        for name in dict.fromkeys(source.populations.values()):
+        own: dict[str, tuple[int, int] | None] = dict.fromkeys(
+            source.populations.values(), get_reader(source.format_name).subjects
+        )
+        own |= {source.populations[file]: one.numbers for file, one in source.sequences.items()}
+        for name, numbers in own.items():
             if name in offsets:
                 continue
+            if numbers is None:
+                offsets[name] = 0
+                continue
+            lowest, highest = numbers
             offset = 0
             while any(low <= highest + offset and lowest + offset <= high for low, high in taken):
                 offset += _SUBJECT_STEP

@@ -17,10 +17,9 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from skelaug import __version__
 from skelaug.data.actors import ActorRule
-from skelaug.data.formats import get_reader
 from skelaug.data.reading import OnProblem
 from skelaug.data.shards import ShardFolder
-from skelaug.errors import StorageError, UsageError
+from skelaug.errors import StorageError
 from skelaug.files import require_new
 from skelaug.progress import Progress, silent
 from skelaug.skeleton.layout import SkeletonLayout
@@ -28,13 +27,20 @@ from skelaug.skeleton.layouts import get_layout
 from skelaug.skeleton.mapping import mapping_report
 from skelaug.workflows.conversion import (
     Fault,
-    FileTask,
     ShardRecord,
     ShardTask,
     convert_shard,
     die_with_parent,
 )
-from skelaug.workflows.conversion_plan import OpenSource, open_source, shares, subject_offsets
+from skelaug.workflows.conversion_plan import (
+    OpenSource,
+    earlier_records,
+    file_tasks,
+    native_layout,
+    open_sources,
+    sequence_files,
+    subject_offsets,
+)
 from skelaug.workflows.provenance import provenance_record, unused, write_run_record
 
 __all__ = ["ClassCount", "ConvertConfig", "ConvertReport", "SourceReport", "run"]
@@ -79,7 +85,10 @@ class SourceReport(BaseModel, frozen=True):
         format: Its format.
         files: Files of that format.
         other_files: Files that belong to none of its clips or are no recordings.
-        subject_offsets: For each data set in it what was added to its subject numbers.
+        subject_offsets: For each data set in it what was added to its subject numbers; of a
+            sequence file to those of cameras and setups as well.
+        renamed: Clips of sequence files that got the file's name before theirs, because another
+            source has a clip of that name.
     """
 
     path: str
@@ -87,6 +96,7 @@ class SourceReport(BaseModel, frozen=True):
     files: int
     other_files: int
     subject_offsets: dict[str, int]
+    renamed: int = 0
 
 
 class ConvertReport(BaseModel, frozen=True):
@@ -161,7 +171,7 @@ def run(
     job = _Job(config)
     folder = ShardFolder(config.out, count=len(job.tasks), plan=job.plan)
     is_half_joined = resume and folder.folder.exists()
-    require_new(config.out, force=force or is_half_joined)
+    require_new(config.out, force=force or is_half_joined, inputs=job.sequences)
     if dry_run:
         return job.report([], resumed=0, seconds=time.monotonic() - started, dry_run=True)
     with _processes() as (rank, world, wait):
@@ -197,10 +207,12 @@ def _finish(
     write_run_record(
         job.config.out, job.config, command="convert", seconds=report.seconds, details=details
     )
-    classes = [count.name for count in report.classes if count.name]
     record = provenance_record("convert", job.config, job.inputs(records))
     offsets = {name: offset for name, offset in job.offsets.items() if offset}
-    folder.join(classes=classes, provenance=[{**record, "subject_offsets": offsets}])
+    earlier = earlier_records(job.sequences.values())
+    folder.join(
+        classes=job.classes(records), provenance=[*earlier, {**record, "subject_offsets": offsets}]
+    )
 
 
 @contextmanager
@@ -247,41 +259,26 @@ class _Job:
     def __init__(self, config: ConvertConfig) -> None:
         self.config = config
         self.layout = get_layout(config.layout) if config.layout else None
-        names: dict[str, str] = {}
-        self.sources = [
-            open_source(
-                path, format_name=config.format, skip_listed=config.skip_listed, names=names
-            )
-            for path in config.sources
-        ]
-        self._check_layouts()
+        self.sources = open_sources(
+            config.sources, format_name=config.format, skip_listed=config.skip_listed
+        )
+        self.sequences = sequence_files(self.sources)
+        self.native = "" if self.layout else native_layout(self.sources)
         self.offsets = subject_offsets(self.sources)
         self.tasks = self._tasks()
-
-    def _check_layouts(self) -> None:
-        native = {get_reader(source.format_name).layout for source in self.sources} - {""}
-        if self.layout is None and len(native) > 1:
-            raise UsageError(
-                f"the sources have the layouts {' and '.join(sorted(native))}; "
-                f"add --layout to map them to one"
-            )
 
     def _tasks(self) -> list[ShardTask]:
         folder = ShardFolder(self.config.out, count=0, plan={})
         tasks: list[ShardTask] = []
         for source in self.sources:
-            for files in shares(source.files, source.sizes):
-                populations = [source.populations[path] for path in files]
+            for files in file_tasks(source, self.offsets):
                 tasks.append(
                     ShardTask(
                         index=len(tasks),
                         out=folder.path(len(tasks)),
                         source=source.path,
                         format_name=source.format_name,
-                        files=tuple(
-                            FileTask(path, population, self.offsets[population])
-                            for path, population in zip(files, populations, strict=True)
-                        ),
+                        files=files,
                         layout=self.layout,
                         on_problem=self.config.on_problem,
                         actors=self.config.actors,
@@ -312,6 +309,13 @@ class _Job:
             for name, digest in source.input_hashes(read).items():
                 inputs[unused(name, inputs)] = digest
         return inputs
+
+    def classes(self, records: Sequence[ShardRecord]) -> list[str]:
+        """The classes that clips have or that a sequence file lists, in order."""
+        kept = {name for record in records for name in record.labels}
+        kept |= {name for facts in self.sequences.values() for name in facts.classes}
+        order = dict.fromkeys(name for record in records for name in record.classes)
+        return [name for name in order if name in kept]
 
     def report(
         self,
@@ -353,9 +357,8 @@ class _Job:
     def _layout_name(self, records: Sequence[ShardRecord]) -> str:
         if self.layout is not None:
             return self.layout.name
-        native = [get_reader(source.format_name).layout for source in self.sources]
         found = [SkeletonLayout.from_json(text).name for r in records for text in r.layouts]
-        return next((name for name in (*native, *found) if name), "")
+        return next((name for name in (self.native, *found) if name), "")
 
     def _mapping(self, records: Sequence[ShardRecord]) -> tuple[dict[str, str], list[str]]:
         approximated: dict[str, str] = {}
@@ -377,6 +380,7 @@ class _Job:
             files=files,
             other_files=len(source.sizes) - files,
             subject_offsets={name: self.offsets[name] for name in names},
+            renamed=sum(len(names) for names in source.renamed.values()),
         )
 
 

@@ -14,6 +14,7 @@ EXAMPLES = {
     "hdm05": "train/6/HDM_bd_kickLFront1Reps_001_120.amc",
     "cmu": "02/02_01.amc",
     "arrays": "mine/poses.yaml",
+    "skelaug": "mine/data.h5",
 }
 
 
@@ -35,6 +36,12 @@ def test_files_of_two_formats_need_a_word() -> None:
     paths = [EXAMPLES["ntu"], EXAMPLES["utd-mhad"]]
     with pytest.raises(UsageError, match="1 of ntu, 1 of utd-mhad; add --format"):
         choose_files(paths, format_name="auto", source="src")
+
+
+def test_what_was_made_of_recordings_may_lie_beside_them() -> None:
+    paths = [EXAMPLES["utd-mhad"], "Skeleton/utd.h5"]
+    chosen = choose_files(paths, format_name="auto", source="src")
+    assert chosen == ("utd-mhad", [EXAMPLES["utd-mhad"]])
 
 
 def test_no_known_file_is_said() -> None:
