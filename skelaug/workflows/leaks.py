@@ -47,7 +47,8 @@ def find_leaks(
     The provenance of synthetic clips names each generator's split: a rule, a hash of the training
     clips' names, the performers. A rule that goes by names, or a hash that the real file
     reproduces, says exactly which of its clips the generator has seen; else the performers are
-    compared, if it was trained on this very file.
+    compared, if it was trained on this very file. A judge that chose among the clips counts as a
+    generator: what it has seen decided what was kept.
 
     Args:
         real: Where the test part is.
@@ -67,7 +68,8 @@ def find_leaks(
             f"leak of test clips into it cannot be excluded"
         ]
     leaks, notes = [], []
-    for model in models:
+    judges = _recorded_models(provenance, "judge")
+    for what, model in [("generator", m) for m in models] + [("judge", m) for m in judges]:
         rule = str(model["split"].get("rule", ""))
         seen = _seen_by(model["split"], real)
         clips = _names(real, np.intersect1d(seen, split.test)) if seen is not None else ()
@@ -76,7 +78,7 @@ def find_leaks(
             leaks.append(Leak(rule, clips, subjects))
         elif seen is None and not _is_of(model, real):
             notes.append(
-                f"the generator was trained on other data than {real.path.name} (split {rule!r}), "
+                f"the {what} was trained on other data than {real.path.name} (split {rule!r}), "
                 f"so a leak of test clips into it cannot be excluded"
             )
     return leaks, notes
@@ -87,8 +89,10 @@ def recorded_splits(file: SequenceFile) -> list[Mapping[str, Any]]:
     return [model["split"] for model in _recorded_models(file.provenance)]
 
 
-def _recorded_models(provenance: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    models = (record.get("model") for record in reversed(provenance))
+def _recorded_models(
+    provenance: Sequence[Mapping[str, Any]], role: str = "model"
+) -> list[Mapping[str, Any]]:
+    models = (record.get(role) for record in reversed(provenance))
     return [
         model
         for model in models

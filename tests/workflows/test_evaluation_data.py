@@ -87,6 +87,22 @@ def test_a_generator_that_was_trained_on_the_test_part_alone_is_refused(real, sy
         check_leak(real, synthetic_file(other_way_round), split)
 
 
+def test_a_judge_that_saw_test_clips_is_refused_like_a_generator(real, tmp_path, make_sequence):
+    split = split_clips(real, "subject=1")
+    clip = make_sequence("walk")
+    told = {"model": {"split": record(real, "subject=1")}}
+
+    def judged_by(rule):
+        told["judge"] = {"split": record(real, rule)}
+        path = tmp_path / f"{rule}.h5"
+        write_sequences(path, [clip], Schema(clip.layout, ("walk",)), provenance=[told])
+        return SequenceFile(path)
+
+    assert check_leak(real, judged_by("subject=1"), split) == []
+    with pytest.raises(CheckFailedError, match="trained on 8 of them"):
+        check_leak(real, judged_by("subject=1,2"), split)
+
+
 def test_a_generator_of_the_training_part_passes_in_silence(real, synthetic_file):
     split = split_clips(real, "subject=1,2")
     assert check_leak(real, synthetic_file(record(real, "subject=1,2")), split) == []
