@@ -137,12 +137,19 @@ class Sources:
     def foreign(self) -> list[str]:
         """Names of the merged file's labelled clips that are not the data's own."""
         with SequenceFile(self.grid.path(self.merged) / CLIPS) as everything:
-            own = frozenset(self.file.names)
+            own = frozenset(self._in_merged(self.file.names))
             return [
                 name
                 for name, label in zip(everything.names, everything.labels, strict=True)
                 if name not in own and label >= 0
             ]
+
+    def _in_merged(self, names: Sequence[str]) -> list[str]:
+        """The same clips in the merged file; names that clash have that of their file before."""
+        stem = self.config.data.stem
+        with SequenceFile(self.grid.path(self.merged) / CLIPS) as everything:
+            known = frozenset(everything.names)
+        return [name if name in known else f"{stem}/{name}" for name in names]
 
     def generator(self, name: str, draw: Draw, seed: int) -> Task | None:
         """The training of a generator on the clips that are its own; None for a ready model."""
@@ -173,7 +180,8 @@ class Sources:
             data, split = self.config.data, self.rule(draw.generator)
             if transfers:
                 data = self.grid.path(self.merged) / CLIPS
-                split = self.rule([*draw.generator, *self.foreign()])
+                target = self._in_merged(draw.generator)
+                split = self.rule([*target, *self.foreign()])
             hidden = draw.labelled != draw.generator
             flags: dict[str, Any] = {
                 "data": data,
@@ -184,7 +192,8 @@ class Sources:
                 **settings,
             }
             if transfers and what == "diffusion":
-                share = {"rule": self.rule(draw.generator), "share": self.config.target_share}
+                rule = self.rule(self._in_merged(draw.generator))
+                share = {"rule": rule, "share": self.config.target_share}
                 flags = {"favour": share, **flags}
             workflow, model = _WORKFLOWS[what]
             workflow.run(

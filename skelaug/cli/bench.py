@@ -116,8 +116,8 @@ def bench(
     table.csv, report.json and benchmark.png hold the result.
 
     JSON: data, mode, regime, verdict (outcome, sentence), rare_verdict, chance, rows, gains,
-    rare_gains, control, control_gains, classes, cells, remaining, seconds, dry_run, notes,
-    settings.
+    rare_gains, control, control_gains, classes, classes_of, cells, remaining, seconds, dry_run,
+    notes, settings.
     """
     from skelaug.benchmark.run import run
     from skelaug.benchmark.settings import BenchConfig

@@ -221,14 +221,7 @@ def conduct(
         DivergedError: The loss left the finite numbers.
         StorageError: The run directory cannot be written.
     """
-    clips = training_clips(
-        config.data,
-        split=config.split,
-        test=config.test,
-        labelled=config.labelled,
-        fraction=config.fraction,
-        seed=config.seed,
-    )
+    clips = _clips_of(config)
     if plan.check:
         plan.check(clips)
     config = _bounded(config, len(clips.rows))
@@ -283,6 +276,17 @@ def conduct(
         skipped=outcome.skipped,
         seconds=outcome.seconds,
         steps_per_second=done / outcome.seconds if done else 0.0,
+    )
+
+
+def _clips_of(config: TrainingConfig) -> TrainingClips:
+    return training_clips(
+        config.data,
+        split=config.split,
+        test=config.test,
+        labelled=config.labelled,
+        fraction=config.fraction,
+        seed=config.seed,
     )
 
 

@@ -18,6 +18,7 @@ from skelaug.benchmark.mixing import Mixture, mix
 from skelaug.benchmark.settings import BenchConfig
 from skelaug.benchmark.sources import CLIPS, Sources, copies_of_kept
 from skelaug.benchmark.table import Table
+from skelaug.checkpoint import load_checkpoint
 from skelaug.config import load
 from skelaug.data.splits import split_clips, split_hash
 from skelaug.data.store import Schema, SequenceFile, write_sequences
@@ -199,3 +200,33 @@ def test_the_recognizers_settings_are_those_of_its_preset(data_file, tmp_path):
     assert isinstance(config, TrainRecognizerConfig)
     assert (config.optimisation.steps, config.seed, config.mixup) == (7, 201, 0.2)
     assert config.augment == type(config.augment)()
+
+
+def test_other_data_sets_teach_the_generator_and_a_first_recognizer(
+    data_file, tmp_path, make_sequence, write_file
+):
+    """Classes that the target lacks, and clips and performers that go by the same names."""
+    clips = [
+        make_sequence(label, name=f"{label} {subject}-{take}", subject=subject, seed=take)
+        for label in ("jump", "walk")
+        for subject in (1, 2)
+        for take in (0, 1)
+    ]
+    other = write_file(tmp_path / "other.h5", clips)
+    arms = ["classical", "pre-trained", "synthetic"]
+    options = {"regime": "transfer", "fraction": 0.5, "others": [other], "arms": arms}
+    table = table_of(data_file, tmp_path / "out", **options)
+    scores = finished(table)
+    assert {score.steps for score in scores.values()} == {3}
+    sources = table.cells.sources
+    assert sources.config.generators == ("performers",)
+    foreign = sources.foreign()
+    assert len(foreign) == len(clips)
+    target = sources._in_merged(table.draws[0].recognizer)
+    with SequenceFile(sources.grid.path(sources.merged) / CLIPS) as everything:
+        assert set(target) <= set(everything.names)
+        assert not set(target) & set(foreign)
+    told = load_checkpoint(next((tmp_path / "out" / "start").glob("*/model.safetensors"))).meta
+    assert sum(told["clips"].values()) == len(clips)
+    taught = load_checkpoint(next((tmp_path / "out" / "model").glob("*/model.safetensors"))).meta
+    assert sum(taught["clips"].values()) == len(clips) + len(target)

@@ -21,7 +21,7 @@ from skelaug.cli.exits import EXIT_CODES
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = typer.main.get_command(app).commands
 MODULES = {"eval": "evaluate"}
-TAKES_LONG = {"train", "eval", "export"}  # they train or trace networks
+TAKES_LONG = {"train", "eval", "export", "bench"}  # they train or trace networks
 WRITES = {"convert", "export", "images", "predict", "synth", "train", "view"}
 HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "yaml", "PIL", "safetensors"}
 
@@ -105,6 +105,14 @@ def test_a_dry_run_writes_nothing(skelaug, sandbox, command):
     assert content(sandbox) == before
 
 
+def test_a_dry_run_of_a_benchmark_writes_nothing(skelaug, sandbox):
+    before = content(sandbox)
+    done = skelaug(*words(examples_of("bench")[1]))
+    assert done.code == 0, done.err
+    assert "would train" in done.out
+    assert content(sandbox) == before
+
+
 @pytest.mark.parametrize("command", [marked(name) for name in COMMANDS if name in WRITES])
 def test_an_existing_output_is_kept_without_force_and_replaced_with_it(skelaug, sandbox, command):
     arguments = first_example(command)
@@ -133,7 +141,7 @@ def test_a_mistake_on_the_command_line_is_one_line_that_says_where_help_is(skela
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "view", "images", "train", "synth", "eval", "predict", "export"]
+    "command", ["info", "view", "images", "train", "synth", "eval", "predict", "export", "bench"]
 )
 def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
     arguments = {
@@ -143,6 +151,7 @@ def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
         "synth": ["--label", "kick", "--model", "nowhere.h5", "-o", "a.h5"],
         "eval": ["nowhere.h5", "kicks.h5"],
         "export": ["nowhere.h5", "a.onnx"],
+        "bench": ["incremental", "nowhere.h5"],
     }.get(command, ["nowhere.h5"])
     failed = skelaug(command, *arguments)
     assert failed.code == 5, failed.err
