@@ -103,6 +103,21 @@ def test_who_looked_before_the_task_changed_hands_gets_nothing(tmp_path, monkeyp
     assert fresh[0].is_held()
 
 
+def test_who_looked_before_another_claimed_leaves_that_claim_alone(tmp_path, monkeypatch):
+    from skelaug.benchmark import claims
+
+    create, faster = claims._create, []
+
+    def slow(path):
+        monkeypatch.setattr(claims, "_create", create)
+        faster.append(claim_task(tmp_path, "ab", patience=PATIENCE))
+        return create(path)
+
+    monkeypatch.setattr(claims, "_create", slow)
+    assert claim_task(tmp_path, "ab", patience=PATIENCE) is None
+    assert faster[0].is_held()
+
+
 def test_a_working_process_shows_that_it_lives(tmp_path):
     claim = claim_task(tmp_path, "ab", patience=PATIENCE)
     with claim.kept_fresh(0.06):
