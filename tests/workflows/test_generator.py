@@ -152,9 +152,10 @@ def test_performers_can_be_chosen_and_all_attempts_of_a_sample_keep_theirs(
     drawer = ImageGenerator(path, None, Recipe(steps=2, subjects=(5, 2, 5)))
     assert drawer.performers == (5, 2)
     assert {drawer.performer(i) for i in range(50)} == {2, 5}
-    told = drawer._subjects([Address(7), Address(7, 1), Address(7, 2)])
-    assert told is not None
-    assert told.tolist() == [{2: 0, 5: 2}[drawer.performer(7)]] * 3
+    for sample in range(4):
+        told = drawer._subjects([Address(sample, attempt) for attempt in range(8)])
+        assert told is not None
+        assert told.tolist() == [{2: 0, 5: 2}[drawer.performer(sample)]] * 8
 
 
 def test_classifier_free_guidance_drops_class_and_performer_together(make_model: MakeModel) -> None:
