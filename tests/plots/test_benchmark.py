@@ -105,6 +105,8 @@ def test_numbers_stand_where_they_belong(tmp_path, figures):
     left, right = figures[0].axes
     heights = [line.get_ydata()[0] for line in left.lines if line.get_marker() in {"o", "s"}]
     assert heights == pytest.approx([60.0, 80.0])
+    ends = [bar.get_segments()[0][:, 1].tolist() for bar in left.collections]
+    assert ends == [pytest.approx([60.0, 60.0]), pytest.approx([75.0, 85.0])]
     assert [label.get_text() for label in left.get_xticklabels()] == ["none", "100 %"]
     low, high = next(line for line in right.lines if len(set(line.get_ydata())) == 1).get_xdata()
     assert (low, high) == pytest.approx((16.0, 24.0))
