@@ -167,6 +167,7 @@ def train(
 
 
 def _show(report: TrainReport) -> None:
+    named = f"{'an' if report.what[0] in 'aeiou' else 'a'} {report.what} model"
     facts: dict[str, object] = {
         "clips": report.clips,
         "classes": report.classes,
@@ -177,7 +178,7 @@ def _show(report: TrainReport) -> None:
     }
     if report.dry_run:
         facts["estimated minutes"] = (report.estimated_seconds or 0.0) / 60
-        render.facts(facts, title=f"would train a {report.what} model into {report.run}")
+        render.facts(facts, title=f"would train {named} into {report.run}")
         render.line("\nresolved configuration (--json prints it as JSON)")
         _show_config(report.config)
         return
@@ -186,7 +187,7 @@ def _show(report: TrainReport) -> None:
     tables = ("classes", "confusion")
     facts |= {f"test {key}": value for key, value in report.scores.items() if key not in tables}
     facts |= {f"best {key}": value for key, value in report.best.items()}
-    render.facts(facts, title=f"trained a {report.what} model: {report.run}")
+    render.facts(facts, title=f"trained {named}: {report.run}")
     if "classes" in report.scores:
         rows = [[name, accuracy] for name, accuracy in report.scores["classes"].items()]
         render.table(["class", "test accuracy"], rows)

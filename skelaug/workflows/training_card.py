@@ -22,8 +22,9 @@ def card(checkpoint: Checkpoint, scores: Mapping[str, Any] | None = None) -> str
         for name, value in (scores or {}).items()
         if isinstance(value, int | float)
     ]
+    article = "An" if meta["what"][0] in "aeiou" else "A"
     lines = [
-        f"# A {meta['what']} model of {sum(n > 0 for n in counts.values())} actions",
+        f"# {article} {meta['what']} model of {sum(n > 0 for n in counts.values())} actions",
         "",
         f"- network: {checkpoint.kind}, {meta['parameters']:,} weights",
         f"- joints: {checkpoint.layout.num_joints} ({checkpoint.layout.name})",

@@ -36,6 +36,10 @@ def test_the_card_says_what_was_trained_on_what_and_how_to_do_it_again():
         assert part in text
 
 
+def test_the_article_fits_the_model():
+    assert card(checkpoint(what="actor")).startswith("# An actor model of")
+
+
 def test_what_is_not_known_is_said():
     text = card(checkpoint(licence="", subjects=[], split={"rule": "", "hash": ""}))
     assert "licence of the data: not stated" in text
