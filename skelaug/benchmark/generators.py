@@ -39,12 +39,15 @@ class GeneratorSpec:
 
 _ANCESTRAL = {"sampler": "ddpm", "spacing": "uniform", "quietest": 1.0, "label_weight": 1.0}
 _PULLED = {"guidance_scale": 10.0}
+_DRAGGED = {"guidance_scale": 30.0, "guidance_max_shift": 5.0}  # the guide alone knows the class
+_LEFT_ALONE = {"guidance_scale": 1e-9}  # a guide that is not heard; without one synth refuses
 
 
 def _paper(
     meaning: str,
     *,
-    guide: str | None = "st-trans",
+    guide: str = "st-trans",
+    pull: Settings = _DRAGGED,
     steps: int = 1000,
     schedule: str = "cosine",
     drawn: int | None = 50,
@@ -58,13 +61,11 @@ def _paper(
             "model": {"name": guide, "arguments": arguments},
             "schedule": schedule,
             "schedule_steps": steps,
-        }
-        if guide
-        else None,
+        },
         synth={
             **_ANCESTRAL,
             "steps": min(steps, drawn or steps),
-            **(_PULLED if guide else {"guidance_scale": 0.0}),
+            **pull,
         },
     )
 
@@ -84,7 +85,7 @@ GENERATORS: Mapping[str, GeneratorSpec] = {
     "paper-500": _paper("500 steps", steps=500, drawn=None),
     "paper-100": _paper("100 steps", steps=100, drawn=None),
     "paper-linear": _paper("linear schedule", schedule="linear"),
-    "paper-unguided": _paper("without guidance", guide=None),
+    "paper-unguided": _paper("without guidance", pull=_LEFT_ALONE),
     "paper-cnn": _paper("guided by a CNN", guide="cnn"),
     "paper-vit": _paper("guided by a ViT", guide="vit"),
     "paper-unet": _paper("guided by a noisy UNet", guide="noisy-unet"),
