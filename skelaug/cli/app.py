@@ -11,6 +11,7 @@ import typer
 
 from skelaug import __version__
 from skelaug.cli import (
+    advise,
     bench,
     convert,
     doctor,
@@ -78,6 +79,7 @@ _mount(train.train, train.EXAMPLES)
 _mount(synth.synth, synth.EXAMPLES)
 _mount(evaluate.evaluate, evaluate.EXAMPLES, name="eval")
 _mount(bench.bench, bench.EXAMPLES)
+_mount(advise.advise, advise.EXAMPLES)
 _mount(predict.predict, predict.EXAMPLES)
 _mount(export.export, export.EXAMPLES)
 _mount(view.view, view.EXAMPLES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, stats
 
 from skelaug.benchmark.learning_curve import LIMIT, CurvePoint, fit_class_curves, fit_curve
 
@@ -138,6 +138,28 @@ def test_draws_that_differ_widen_the_interval():
     narrow, wide = one.needed(0.9, 12), two.needed(0.9, 12)
     assert wide.low <= narrow.low <= narrow.high
     assert wide.high is None or wide.high > narrow.high
+
+
+def test_draws_that_differ_widen_the_interval_as_student_does():
+    points = [
+        CurvePoint(p.clips, p.right, p.wrong * factor, p.draw)
+        for p in exact(0.4, 0.6, answers=1e6, draws=3)
+        for factor in ({0: 0.9, 1: 1.0, 2: 1.1}[p.draw],)
+    ]
+    fit = fit_curve(points, simulations=4000)
+    low, high = (math.log(1 - float(end)) for end in fit.band(6.0))
+    # log errors of three draws have a standard deviation of 0.1 (less the share that is right)
+    expected = stats.t.ppf(0.975, 2) * fit.sigma / math.sqrt(3)
+    assert (low - high) / 2 == pytest.approx(expected, rel=0.1)
+
+
+def test_a_slope_that_may_be_0_reaches_nothing_however_near_the_target_is():
+    points = [CurvePoint(n, 40 - wrong, wrong) for n, wrong in ((3, 20), (6, 18), (12, 15))]
+    fit = fit_curve(points)
+    assert fit.b > 0.1
+    assert (0.375 / 0.3) ** (1 / fit.b) < LIMIT / 2
+    assert fit.is_flat
+    assert fit.needed(0.7, have=12).more is None
 
 
 def covered(repeats, *, sigma, seed):

@@ -21,7 +21,7 @@ from skelaug.cli.exits import EXIT_CODES
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = typer.main.get_command(app).commands
 MODULES = {"eval": "evaluate"}
-TAKES_LONG = {"train", "eval", "export", "bench"}  # they train or trace networks
+TAKES_LONG = {"train", "eval", "export", "bench", "advise"}  # they train or trace networks
 WRITES = {"convert", "export", "images", "predict", "synth", "train", "view"}
 HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "yaml", "PIL", "safetensors"}
 
@@ -113,6 +113,13 @@ def test_a_dry_run_of_a_benchmark_writes_nothing(skelaug, sandbox):
     assert content(sandbox) == before
 
 
+def test_a_dry_run_of_a_probe_writes_nothing(skelaug, sandbox):
+    before = content(sandbox)
+    done = skelaug(*words(examples_of("advise")[1]))
+    assert done.code == 0, done.err
+    assert content(sandbox) == before
+
+
 @pytest.mark.parametrize("command", [marked(name) for name in COMMANDS if name in WRITES])
 def test_an_existing_output_is_kept_without_force_and_replaced_with_it(skelaug, sandbox, command):
     arguments = first_example(command)
@@ -141,7 +148,8 @@ def test_a_mistake_on_the_command_line_is_one_line_that_says_where_help_is(skela
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "view", "images", "train", "synth", "eval", "predict", "export", "bench"]
+    "command",
+    ["info", "view", "images", "train", "synth", "eval", "predict", "export", "bench", "advise"],
 )
 def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
     arguments = {
