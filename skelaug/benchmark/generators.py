@@ -37,6 +37,7 @@ class GeneratorSpec:
     synth: Settings = field(default_factory=dict)
 
 
+_SQUARE = {"rows": 24, "frames": 24}  # the paper's images; a UNet halves them three times
 _ANCESTRAL = {"sampler": "ddpm", "spacing": "uniform", "quietest": 1.0, "label_weight": 1.0}
 _PULLED = {"guidance_scale": 10.0}
 _DRAGGED = {"guidance_scale": 30.0, "guidance_max_shift": 5.0}  # the guide alone knows the class
@@ -56,8 +57,13 @@ def _paper(
     arguments: Settings = {"variant": "xxs"} if guide == "st-trans" else {}
     return GeneratorSpec(
         meaning,
-        settings={"conditional": False, "diffusion": {"steps": steps, "schedule": schedule}},
+        settings={
+            "codec": _SQUARE,
+            "conditional": False,
+            "diffusion": {"steps": steps, "schedule": schedule},
+        },
         guide={
+            "codec": _SQUARE,
             "model": {"name": guide, "arguments": arguments},
             "schedule": schedule,
             "schedule_steps": steps,
