@@ -199,19 +199,22 @@ def _wanted(
             test = np.array([row for row in part.test if row not in leaked], dtype=np.int64)
             part = replace(part, test=test)
         part = replace(part, notes=())
+        # the largest share of those that round to the same clips: nothing counts twice
         draws = {
-            share: draw_clips(file, part, "scarce", seed=seed, fraction=share)
+            draw.recognizer: (share, draw)
             for share in config.fractions
+            for draw in (draw_clips(file, part, "scarce", seed=seed, fraction=share),)
         }
-        options = [(_CLASSICAL, 0.0, share) for share in draws]
+        if len(draws) == 1:
+            notes.append("there are too few clips of a class for sizes that differ, so no curve")
+        options = [(_CLASSICAL, 0.0, *one) for one in draws.values()]
         if config.synthesis:
-            most = config.fractions[-1]
-            options += [(_SYNTHETIC, ratio, most) for ratio in config.ratios]
-        for name, ratio, share in options:
+            options += [(_SYNTHETIC, ratio, *options[-1][2:]) for ratio in config.ratios]
+        for name, ratio, share, draw in options:
             arm = arms[name]
             generator = config.generator if arm.is_synthetic else ""
             place = Place(arm, ratio, generator, config.recognizer, seed, repeat=0)
-            found.append(ProbeCell(place, share, draws[share], cells.cell(place, draws[share])))
+            found.append(ProbeCell(place, share, draw, cells.cell(place, draw)))
     return found, notes
 
 

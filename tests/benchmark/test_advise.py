@@ -99,6 +99,14 @@ def test_without_synthesis_no_generator_is_trained(data_file, tmp_path):
     assert report.outcome is None
 
 
+def test_shares_that_round_to_the_same_clips_count_once(data_file, tmp_path):
+    shares = {"fractions": [0.1, 0.3, 0.5, 1.0], "synthesis": False, "seeds": 1}
+    config = config_of(data_file, tmp_path / "a", **shares)
+    report = run(config, device="cpu")
+    assert report.cells == 2, "one clip of each class, or both"
+    assert [one.fraction for one in report.curve] == [0.5, 1.0]
+
+
 def test_files_without_an_official_protocol_are_used_whole(data_file, tmp_path):
     report = run(AdviseConfig(data=data_file, out=tmp_path / "a"), dry_run=True)
     assert report.split == ""
