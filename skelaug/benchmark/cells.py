@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from skelaug.benchmark.draws import Draw
 from skelaug.benchmark.grid import Task
 from skelaug.benchmark.mixing import Mixture, fill, mix
 from skelaug.benchmark.sources import CLIPS, Sources, copies_of_kept
+from skelaug.config import merge
 from skelaug.data.splits import split_hash
 from skelaug.data.store import Schema, SequenceFile, write_sequences
+from skelaug.errors import DataError
 from skelaug.files import write_text
 from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows import train_recognizer
@@ -101,17 +104,11 @@ class Cells:
     def _training(
         self, recognizer: str, seed: int, repeat: int, *, augment: bool
     ) -> TrainRecognizerConfig:
-        config = resolve(
-            TrainRecognizerConfig,
-            train_recognizer.PRESETS,
-            flags={
-                "data": self.config.data,
-                "out": self.config.out,
-                "seed": 100 * seed + repeat,
-                "model": {"name": recognizer},
-                **self.config.recognizer_settings,
-            },
-        )
+        flags: dict[str, Any] = {}
+        merge(flags, self.config.recognizer_settings)
+        own = {"data": self.config.data, "out": self.config.out, "seed": 100 * seed + repeat}
+        merge(flags, {**own, "model": {"name": recognizer}})
+        config = resolve(TrainRecognizerConfig, train_recognizer.PRESETS, flags=flags)
         return config if augment else config.model_copy(update={"augment": AugmentationConfig()})
 
     def _train(
@@ -134,7 +131,12 @@ class Cells:
             options = {"file": extra, "share": self.config.share, "weight": self.config.weight}
             update["extra"] = config.extra.model_copy(update=options)
         report = train_recognizer.run(config.model_copy(update=update), device=self.sources.device)
-        told = {**report.scores, "steps": report.steps, "seconds": report.seconds}
+        told = {
+            **report.scores,
+            "extra": _clips_in(extra),
+            "steps": report.steps,
+            "seconds": report.seconds,
+        }
         write_text(folder / SCORES, json.dumps(told) + "\n")
 
     def _extra(self, place: Place, draw: Draw) -> dict[str, Task]:
@@ -198,26 +200,28 @@ class Cells:
         mixture = mix(real, pool, mode=self.config.mode, ratio=place.ratio, seed=place.seed)
         return copies_of_kept(mixture, pool) if kind == "copies" else mixture
 
-    def _joined(self, folder: Path, extra: Mapping[str, Task], mixture: Mixture | None) -> Path:
-        """One file of all further clips that take part."""
+    def _joined(
+        self, folder: Path, extra: Mapping[str, Task], mixture: Mixture | None
+    ) -> Path | None:
+        """One file of all further clips that take part; None where there are none."""
         files = [SequenceFile(self.grid.path(task) / CLIPS) for task in extra.values()]
-        chosen = frozenset(mixture.extra) if mixture else None
-
-        def clips() -> Iterator[SkeletonSequence]:
-            for kind, file in zip(extra, files, strict=True):
-                wanted = chosen if kind in ("copies", "generator") else None
-                for row, name in enumerate(file.names):
-                    if wanted is None or name in wanted:
-                        yield file[row]
-
+        chosen = frozenset(mixture.extra) if mixture else frozenset[str]()
+        rows = [
+            (file, row)
+            for kind, file in zip(extra, files, strict=True)
+            for row, name in enumerate(file.names)
+            if kind not in ("copies", "generator") or name in chosen
+        ]
         first = files[0]
         own = self.sources.file
         schema = Schema(first.layout, own.classes, max(f.persons for f in files), own.channels)
         provenance = [record for file in files for record in file.provenance]
-        write_sequences(folder / CLIPS, clips(), schema, provenance=provenance)
+        if rows:
+            clips = (file[row] for file, row in rows)
+            write_sequences(folder / CLIPS, clips, schema, provenance=provenance)
         for file in files:
             file.close()
-        return folder / CLIPS
+        return folder / CLIPS if rows else None
 
     def _start(self, place: Place, draw: Draw) -> Task | None:
         """The recognizer that an arm starts from."""
@@ -248,6 +252,11 @@ class Cells:
 
     def _pseudo(self, place: Place, draw: Draw, rounds: int) -> Task:
         """The unlabelled clips that a recognizer is sure of, with the labels that it gives them."""
+        if not draw.unlabelled:
+            raise DataError(
+                f"{self.config.data}: expected training clips whose labels may be hidden for arm "
+                f"{place.arm.name}, got none; lower --fraction, or leave the arm out"
+            )
         before = self._pseudo(place, draw, rounds - 1) if rounds > 1 else None
         told = self._told(place.recognizer, place.seed, place.repeat, augment=True)
         settings = {
@@ -256,16 +265,18 @@ class Cells:
             "unlabelled": split_hash(draw.unlabelled),
             "least": self.config.pseudo_least,
         }
+        further = {"share": self.config.share, "weight": self.config.weight}
+        if before and further != {"share": None, "weight": 1.0}:
+            settings |= further  # the teacher of this round learns from pseudo-labels itself
 
         def make(folder: Path) -> None:
             config = self._training(place.recognizer, place.seed, place.repeat, augment=True)
             more = self.grid.path(before) / CLIPS if before else None
+            more = more if _clips_in(more) else None
             run = folder / "teacher"
             self._train(run, config, draw.recognizer, draw.unlabelled, extra=more)
             self._name(run, draw.unlabelled, folder / CLIPS)
-            for name in _HEAVY:
-                (run / name).unlink(missing_ok=True)
-            (run / SCORES).unlink(missing_ok=True)  # the labels are hidden from the user
+            shutil.rmtree(run)  # it was tested by labels that are hidden from the user
 
         return Task("pseudo", settings, make, needs=(before,) if before else ())
 
@@ -290,3 +301,10 @@ class Cells:
         """What a finished cell scored."""
         path = self.grid.path(task) / SCORES
         return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _clips_in(path: Path | None) -> int:
+    if path is None:
+        return 0
+    with SequenceFile(path) as file:
+        return len(file)

@@ -68,7 +68,7 @@ def run(
         report = bench_report(
             scores,
             config=config,
-            notes=[*notes, *table.notes],
+            notes=[*notes, *table.notes, *table.notes_on(done)],
             cells=len(set(tasks)),
             remaining=len({task for task in tasks if not grid.is_done(task)}),
             seconds=time.monotonic() - started,
@@ -86,13 +86,13 @@ def _checked(config: BenchConfig) -> BenchConfig:
             known(name, RECOGNIZERS)
         except ValueError as error:
             raise UsageError(f"--recognizer {error}") from error
-    if config.mode == "replacement" and max(config.ratios) > 1:
-        raise UsageError(
-            f"--ratio {max(config.ratios):g}: expected at most 1, all clips, for a replacement; "
-            f"`skelaug bench incremental` adds more"
-        )
     if config.mode == "replacement" and config.regime == "rare":
         raise UsageError("--regime rare: nothing is replaced; use `skelaug bench incremental`")
+    if config.mode == "replacement" and max(config.ratios) >= 1:
+        raise UsageError(
+            f"--ratio {max(config.ratios):g}: expected less than 1, all clips, for a replacement; "
+            f"`skelaug bench incremental` adds more"
+        )
     if config.others and config.regime != "transfer":
         raise UsageError("--other: other data sets take part in --regime transfer alone")
     if not config.others and config.regime == "transfer":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from skelaug.benchmark.draws import Regime
+from skelaug.errors import UsageError
 
 __all__ = ["BenchConfig"]
 
@@ -15,6 +17,14 @@ _FRACTIONS = {"scarce": 0.2, "labels": 0.1, "rare": 1.0, "transfer": 0.1, "subje
 _RATIOS = {"replacement": (0.1, 0.3, 0.5), "incremental": (0.5, 1.0, 3.0)}
 _GENERATORS = {"transfer": ("performers",)}
 _PAPER_SHARE = 0.2
+_TRAINING = ("data", "out", "split", "test", "labelled", "seed")
+_SET_BY_BENCH = {
+    "recognizer_settings": (*_TRAINING, "init_from", "extra"),
+    "generator_settings": _TRAINING,
+    "guide_settings": _TRAINING,
+    "synth_settings": ("out", "labels", "n", "like", "balance_to", "model", "seed"),
+}
+_BY_EPOCHS = ("epochs", "max_epochs", "warmup_epochs")
 
 
 class BenchConfig(BaseModel, frozen=True, extra="forbid"):
@@ -76,7 +86,7 @@ class BenchConfig(BaseModel, frozen=True, extra="forbid"):
     recognizers: tuple[str, ...] = ("compact",)
     seeds: PositiveInt = 5
     first_seed: NonNegativeInt = 0
-    repeats: PositiveInt = 1
+    repeats: Annotated[PositiveInt, Field(le=100)] = 1
     share: float | None = Field(default=None, gt=0.0, lt=1.0)
     weight: NonNegativeFloat = 1.0
     pseudo_least: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -86,7 +96,12 @@ class BenchConfig(BaseModel, frozen=True, extra="forbid"):
     synth_settings: dict[str, Any] = {}
 
     def resolved(self) -> BenchConfig:
-        """The same with what protocol, regime and mode leave open filled in."""
+        """The same with what protocol, regime and mode leave open filled in.
+
+        Raises:
+            UsageError: Settings contradict one another, or what a benchmark decides itself.
+        """
+        self._check()
         update: dict[str, Any] = {}
         regime: Regime = self.regime
         if self.protocol == "paper":
@@ -101,3 +116,38 @@ class BenchConfig(BaseModel, frozen=True, extra="forbid"):
                 "generators": self.generators or _GENERATORS.get(regime, ("diffusion",)),
             }
         )
+
+    def _check(self) -> None:
+        if self.protocol == "paper" and self.regime not in ("scarce", "subjects"):
+            raise UsageError(
+                f"--protocol paper: expected no other regime than its own, got --regime "
+                f"{self.regime}; leave one of them out"
+            )
+        for name, taken in _SET_BY_BENCH.items():
+            for key in sorted(set(taken) & set(getattr(self, name))):
+                raise UsageError(
+                    f"{name}.{key}: expected settings that a benchmark leaves open, got one that "
+                    f"it decides for every arm; leave it out"
+                )
+        if "where_it_hurts" in self.synth_settings:
+            raise UsageError(
+                "synth_settings.where_it_hurts: draws by the errors of a test part, which would "
+                "flatter the synthetic arms; leave it out"
+            )
+        self._check_recognizer()
+
+    def _check_recognizer(self) -> None:
+        given = self.recognizer_settings.get("model")
+        name = given.get("name") if isinstance(given, Mapping) else given
+        if name is not None and self.recognizers != (name,):
+            raise UsageError(
+                f"recognizer_settings.model.name: expected that of --recognizer "
+                f"({', '.join(self.recognizers)}), got {name}; name it there alone"
+            )
+        steps = self.recognizer_settings.get("optimisation")
+        for key in _BY_EPOCHS if isinstance(steps, Mapping) else ():
+            if steps.get(key) is not None:  # type: ignore[union-attr]
+                raise UsageError(
+                    f"recognizer_settings.optimisation.{key}: expected steps, which are the same "
+                    f"in every arm, got passes over its real clips; set steps and warmup"
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
@@ -12,8 +13,10 @@ from skelaug.benchmark.arms import Arm, choose_arms
 from skelaug.benchmark.cells import Cells, Place
 from skelaug.benchmark.draws import Draw, draw_clips
 from skelaug.benchmark.grid import Task
+from skelaug.benchmark.mixing import places
 from skelaug.benchmark.scores import CellScore
 from skelaug.data.splits import Split
+from skelaug.errors import UsageError
 
 __all__ = ["Table"]
 
@@ -37,6 +40,8 @@ class Table:
         self.tasks: Mapping[Place, Task] = {
             place: self.cells.cell(place, self.draws[place.seed]) for place in self._places()
         }
+        if self.config.mode == "replacement" and any(place.ratio for place in self.tasks):
+            self._check_what_is_left()
 
     def _draw(self, seed: int) -> Draw:
         config = self.config
@@ -65,6 +70,37 @@ class Table:
 
     def _ratios(self, arm: Arm) -> tuple[float, ...]:
         return self.config.ratios if arm.has_ratio else (0.0,)
+
+    def _check_what_is_left(self) -> None:
+        """Make sure that a recognizer keeps real clips to tell classes apart by.
+
+        Raises:
+            UsageError: So many are replaced that it does not.
+        """
+        ratio, label = max(self.config.ratios), self.cells.sources.label
+        for seed, draw in self.draws.items():
+            counts = Counter(label(name) for name in draw.recognizer)
+            sizes = [counts[name] for name in sorted(counts)]
+            left = np.count_nonzero(places(sizes, ratio, seed=seed) < sizes)
+            if left < 2:
+                raise UsageError(
+                    f"--ratio {ratio:g}: expected real clips of two classes or more that are not "
+                    f"replaced, got {left} of the {len(sizes)} classes with {sum(sizes)} clips of "
+                    f"draw {seed}; lower the ratio, or raise --fraction"
+                )
+
+    def notes_on(self, done: Mapping[Place, Task]) -> list[str]:
+        """What finished cells tell: arms that found no further clips."""
+        empty = Counter(
+            (place.arm.name, place.ratio)
+            for place, task in done.items()
+            if place.arm.extra and self.cells.scores(task).get("extra") == 0
+        )
+        return [
+            f"{count} trainings of arm {arm}{f' at ratio {ratio:g}' if ratio else ''} had no "
+            f"further clips, for none was to be had or wanted: they learnt from the real ones"
+            for (arm, ratio), count in empty.items()
+        ]
 
     @property
     def notes(self) -> list[str]:

@@ -29,7 +29,7 @@ from skelaug.workflows.train_recognizer import TrainRecognizerConfig
 
 TINY = {
     "recognizer_settings": {
-        "model": {"name": "compact", "arguments": {"widths": [8, 8]}},
+        "model": {"arguments": {"widths": [8, 8]}},
         "optimisation": {"steps": 3, "batch": 8},
         "preparation": {"frames": 16},
     },
@@ -200,6 +200,45 @@ def test_the_recognizers_settings_are_those_of_its_preset(data_file, tmp_path):
     assert isinstance(config, TrainRecognizerConfig)
     assert (config.optimisation.steps, config.seed, config.mixup) == (7, 201, 0.2)
     assert config.augment == type(config.augment)()
+
+
+def test_arguments_of_a_network_leave_its_name_alone(data_file, tmp_path):
+    settings = {"model": {"arguments": {"depth": 2}}, "optimisation": {"steps": 3}}
+    networks = ["compact", "st-gcn"]
+    table = table_of(data_file, tmp_path, recognizers=networks, recognizer_settings=settings)
+    for name in networks:
+        model = table.cells._training(name, 0, 0, augment=True).model
+        assert (model.name, model.arguments["depth"]) == (name, 2)
+
+
+def test_a_second_round_of_pseudo_labels_knows_how_the_first_took_part(data_file, tmp_path):
+    def rounds(**settings):
+        arms = {"regime": "labels", "fraction": 0.5, "arms": ["pseudo-labels", "self-training"]}
+        table = table_of(data_file, tmp_path, **arms, **settings)
+        return [task.needs[0] for task in table.tasks.values()]
+
+    plain, shared, weighed = rounds(), rounds(share=0.5), rounds(weight=0.3)
+    assert plain[0] == shared[0] == weighed[0]
+    assert len({plain[1], shared[1], weighed[1]}) == 3
+
+
+def test_arms_that_find_no_further_clips_learn_from_the_real_ones(data_file, tmp_path):
+    """No pseudo-label is sure enough, in both rounds; a hundredth of few clips is none."""
+    arms = ["classical", "pseudo-labels", "self-training", "synthetic+classical"]
+    options = {"regime": "labels", "fraction": 0.5, "arms": arms, "ratios": [0.01]}
+    table = table_of(data_file, tmp_path, pseudo_least=1.0, **options)
+    scores = finished(table)
+    assert len({score.accuracy for score in scores.values()}) == 1
+    told = table.notes_on(table.tasks)
+    assert len(told) == 3
+    assert "arm pseudo-labels had no further clips" in told[0]
+    # nothing stays that was measured by hidden labels
+    assert {path.name for path in tmp_path.glob("pseudo/*/*")} == {CLIPS, "settings.json"}
+
+
+def test_pseudo_labels_need_clips_whose_labels_are_hidden(data_file, tmp_path):
+    with pytest.raises(DataError, match=r"arm pseudo-labels, got none; lower --fraction"):
+        table_of(data_file, tmp_path, regime="labels", fraction=1.0, arms=["pseudo-labels"])
 
 
 def test_other_data_sets_teach_the_generator_and_a_first_recognizer(

@@ -22,7 +22,7 @@ TINY = {
     "seeds": 2,
     "ratios": [1.0],
     "recognizer_settings": {
-        "model": {"name": "compact", "arguments": {"widths": [8, 8]}},
+        "model": {"arguments": {"widths": [8, 8]}},
         "optimisation": {"steps": 3, "batch": 8},
         "preparation": {"frames": 16},
     },
@@ -107,12 +107,39 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(data_file, tmp_path)
     def told(error, **settings):
         return refusal(error, data_file, tmp_path / "b", **settings)
 
-    assert "expected at most 1" in told(UsageError, mode="replacement", ratios=[1.5])
+    assert "expected less than 1" in told(UsageError, mode="replacement", ratios=[1.0])
     assert "add --other" in told(UsageError, regime="transfer")
     assert "did you mean 'ctr-gcn'" in told(UsageError, recognizers=["ctr-gnc"])
     assert "no packaged model" in told(NotFoundError, generators=["nothing"])
     assert "nothing is replaced" in told(UsageError, mode="replacement", regime="rare")
     assert "transfer alone" in told(UsageError, others=[data_file])
+
+
+def test_settings_that_a_benchmark_decides_itself_are_refused(data_file, tmp_path):
+    def told(**settings):
+        return refusal(UsageError, data_file, tmp_path / "b", **settings)
+
+    def recognizer(**settings):
+        return told(recognizer_settings={**TINY["recognizer_settings"], **settings})
+
+    assert "recognizer_settings.init_from" in recognizer(init_from="runs/a")
+    assert "recognizer_settings.labelled" in recognizer(labelled="subject=1")
+    assert "set steps and warmup" in recognizer(optimisation={"epochs": 2})
+    assert "(compact), got st-gcn" in recognizer(model={"name": "st-gcn"})
+    assert "generator_settings.split" in told(generator_settings={"split": "subject=3"})
+    assert "synth_settings.n" in told(synth_settings={"n": 3})
+    assert "flatter" in told(synth_settings={"where_it_hurts": "runs/a"})
+    assert "--regime labels" in told(protocol="paper", regime="labels")
+    assert "repeats" in told(repeats=101)  # seeds of trainings are 100 draw + repeat
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_replacement_leaves_clips_to_tell_classes_apart_by(data_file, tmp_path):
+    """One clip of each of four classes: three quarters of them leave one class."""
+    some = {"mode": "replacement", "per_class": 1, "seeds": 1}
+    message = refusal(UsageError, data_file, tmp_path / "b", ratios=[0.75], **some)
+    assert "got 1 of the 4 classes with 4 clips of draw 0" in message
+    assert run(config_of(data_file, tmp_path / "b", ratios=[0.5], **some), dry_run=True).cells
 
 
 def test_a_class_without_training_clips_is_named(tmp_path, make_sequence, write_file):
