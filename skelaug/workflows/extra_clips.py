@@ -23,11 +23,12 @@ from skelaug.errors import DataError
 from skelaug.files import require_file, sha256
 from skelaug.optimisation import batch_indices
 from skelaug.skeleton.layout import SkeletonLayout
+from skelaug.skeleton.sequence import Source
 from skelaug.workflows.leaks import find_leaks
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_motions import TrainingMotions
 
-__all__ = ["ExtraConfig", "MixedMotions", "extra_clips"]
+__all__ = ["ExtraConfig", "MixedMotions", "extra_clips", "extra_notes"]
 
 
 class ExtraConfig(BaseModel, frozen=True, extra="forbid"):
@@ -58,7 +59,7 @@ def extra_clips(config: ExtraConfig, own: TrainingClips) -> TrainingClips | None
         NotFoundError: There is no such file.
         UsageError: The rule is not understood.
         DataError: Layouts or classes differ, a clip has no label, no clip is left, or the clips
-            come from a generator that has seen the test part.
+            are test clips or come from a generator that has seen the test part.
     """
     if config.file is None or not isinstance(own.file, SequenceFile):
         return None
@@ -72,11 +73,29 @@ def extra_clips(config: ExtraConfig, own: TrainingClips) -> TrainingClips | None
             f"{own.split.test.size} test clips of --split {own.split.rule!r}, got {leak}; train "
             f"the generator on the training part"
         )
+    # a generator never gives a clip back exactly, so what is synthetic need not be read
+    given = rows[file.sources[rows] != int(Source.SYNTHETIC)]
+    tested = own.tested_in(file, given)
+    if tested:
+        raise DataError(
+            f"{config.file}: expected clips that are not in the test part of {own.file.path}, got "
+            f"{len(tested)} copies of its clips ({tested[0]} ...); leave them out with extra.only"
+        )
     names = [file.names[row] for row in rows]
     none = np.empty(0, dtype=np.int64)
     return TrainingClips(
         file, sha256(config.file), Split(config.only, rows, none, split_hash(names))
     )
+
+
+def extra_notes(config: ExtraConfig, own: TrainingClips) -> list[str]:
+    """What could not be checked about synthetic further clips: whether they carry test clips."""
+    if config.file is None or not isinstance(own.file, SequenceFile):
+        return []
+    with SequenceFile(require_file(config.file)) as file:
+        if not (file.sources == int(Source.SYNTHETIC)).any():
+            return []
+        return find_leaks(own.file, file.provenance, own.split, where=file.path.name)[1]
 
 
 def _check(file: SequenceFile, rows: NDArray[np.int64], own: SequenceFile, *, where: str) -> None:

@@ -47,8 +47,9 @@ def find_leaks(
     The provenance of synthetic clips names each generator's split: a rule, a hash of the training
     clips' names, the performers. A rule that goes by names, or a hash that the real file
     reproduces, says exactly which of its clips the generator has seen; else the performers are
-    compared, if it was trained on this very file. A judge that chose among the clips counts as a
-    generator: what it has seen decided what was kept.
+    compared, if it was trained on this very file. A guide that pulled the clips towards their
+    classes and a judge that chose among them count as generators: what they have seen is in what
+    was drawn and kept.
 
     Args:
         real: Where the test part is.
@@ -68,17 +69,23 @@ def find_leaks(
             f"leak of test clips into it cannot be excluded"
         ]
     leaks, notes = [], []
-    judges = _recorded_models(provenance, "judge")
-    for what, model in [("generator", m) for m in models] + [("judge", m) for m in judges]:
+    others = [(role, m) for role in ("judge", "guide") for m in _recorded_models(provenance, role)]
+    for what, model in [("generator", m) for m in models] + others:
         rule = str(model["split"].get("rule", ""))
         seen = _seen_by(model["split"], real)
         clips = _names(real, np.intersect1d(seen, split.test)) if seen is not None else ()
         subjects = _shared_performers(model, real, split)
         if clips or subjects:
             leaks.append(Leak(rule, clips, subjects))
-        elif seen is None and not _is_of(model, real):
+        elif seen is None and not _tells_by_performers(model, real, split):
+            is_known = _is_of(model, real)
+            data = (
+                f"unknown clips of {real.path.name}"
+                if is_known
+                else f"other data than {real.path.name}"
+            )
             notes.append(
-                f"the {what} was trained on other data than {real.path.name} (split {rule!r}), "
+                f"the {what} was trained on {data} (split {rule!r}), "
                 f"so a leak of test clips into it cannot be excluded"
             )
     return leaks, notes
@@ -110,11 +117,22 @@ def _is_of(model: Mapping[str, Any], real: SequenceFile) -> bool:
 def _shared_performers(
     model: Mapping[str, Any], real: SequenceFile, split: Split
 ) -> tuple[int, ...]:
+    if not _is_of(model, real):
+        return ()
     tested = {int(subject) for subject in real.subjects[split.test] if subject >= 0}
-    taught = {int(subject) for subject in real.subjects[split.train]}
-    if tested & taught or not _is_of(model, real):  # the parts differ by something else
+    if tested & _taught(real, split):  # the parts differ by something else
         return ()
     return tuple(sorted(tested & {int(subject) for subject in model["subjects"]}))
+
+
+def _tells_by_performers(model: Mapping[str, Any], real: SequenceFile, split: Split) -> bool:
+    """Whether the generator's performers say that it has not seen the test part."""
+    tested = set(real.subjects[split.test].tolist())
+    return _is_of(model, real) and -1 not in tested and not tested & _taught(real, split)
+
+
+def _taught(real: SequenceFile, split: Split) -> set[int]:
+    return set(real.subjects[split.train].tolist())
 
 
 def _seen_by(record: Mapping[str, Any], real: SequenceFile) -> NDArray[np.int64] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skelaug.checkpoint import load_checkpoint
 from skelaug.data.shards import ShardFolder
 from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import CheckFailedError
@@ -159,6 +160,10 @@ class _Job:
         if self.jury.judge is not None:
             judge, told = self.jury.judge, {k: self.jury.judge.meta.get(k) for k in _SEEN}
             record["judge"] = {"name": judge.path.name, "sha256": sha256(judge.path), **told}
+        if self.images.guidance_scale and len(self.images.files) > 1:
+            pull = load_checkpoint(self.images.files[1])
+            told = {key: pull.meta.get(key) for key in _SEEN}
+            record["guide"] = {"name": self.images.files[1].name, **told}
         recipe = {
             "sampler": self.images.sampler,
             "steps": self.images.steps,

@@ -20,7 +20,7 @@ from skelaug.models.recognizers import RECOGNIZERS
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, numpy_generator
-from skelaug.workflows.extra_clips import ExtraConfig, MixedMotions, extra_clips
+from skelaug.workflows.extra_clips import ExtraConfig, MixedMotions, extra_clips, extra_notes
 from skelaug.workflows.initial_weights import start_from
 from skelaug.workflows.prediction_report import Tally
 from skelaug.workflows.provenance import file_hashes
@@ -113,7 +113,7 @@ def run(
         loss=lambda _: RecognizerLoss(config.label_smoothing),
         meta={"augment": config.augment.model_dump(mode="json", exclude_defaults=True)},
         initial=partial(_initial, config) if config.init_from else None,
-        check=_check,
+        check=partial(_check, config.extra),
         conclude=_test,
     )
     return run_plan(
@@ -127,7 +127,7 @@ def run(
     )
 
 
-def _check(clips: TrainingClips) -> list[str]:
+def _check(extra: ExtraConfig, clips: TrainingClips) -> list[str]:
     """What to know before trusting the recognizer.
 
     Raises:
@@ -153,7 +153,7 @@ def _check(clips: TrainingClips) -> list[str]:
     if lacking:
         names = ", ".join(repr(name) for name in lacking)
         notes.append(f"the test part has classes that the training part lacks: {names}")
-    return notes
+    return [*notes, *extra_notes(extra, clips)]
 
 
 def _prepare(

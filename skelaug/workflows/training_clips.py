@@ -96,10 +96,28 @@ class TrainingClips:
         """
         if not isinstance(self.file, SequenceFile):
             return frozenset()
-        test = set(self.split.test.tolist())
-        found = {row: _digest(self.file, row) for row in range(len(self.file.names))}
+        test, found = set(self.split.test.tolist()), self._digests
         outside = {digest for row, digest in found.items() if row not in test}
         return frozenset(row for row in test if found[row] in outside)
+
+    @cached_property
+    def _digests(self) -> dict[int, bytes]:
+        """Of every clip of a sequence file."""
+        if not isinstance(self.file, SequenceFile):
+            return {}
+        return {row: _digest(self.file, row) for row in range(len(self.file.names))}
+
+    def tested_in(self, file: SequenceFile, rows: NDArray[np.int64]) -> list[str]:
+        """Names of those clips of another file that have the very positions of a test clip.
+
+        Args:
+            file: Which.
+            rows: Its clips that matter; all of them are read.
+        """
+        if not rows.size:
+            return []
+        tested = {self._digests[int(row)] for row in self.split.test} if self._digests else set()
+        return [file.names[row] for row in rows.tolist() if _digest(file, row) in tested]
 
     @property
     def fps(self) -> float:

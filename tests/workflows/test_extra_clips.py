@@ -17,7 +17,7 @@ from skelaug.errors import DataError
 from skelaug.place import Place
 from skelaug.skeleton.sequence import Source
 from skelaug.workflows import train_recognizer
-from skelaug.workflows.extra_clips import ExtraConfig, MixedMotions, extra_clips
+from skelaug.workflows.extra_clips import ExtraConfig, MixedMotions, extra_clips, extra_notes
 from skelaug.workflows.train_recognizer import RecognizerLoss, TrainRecognizerConfig
 from skelaug.workflows.training_clips import training_clips
 from skelaug.workflows.training_motions import PreparationConfig, training_motions
@@ -163,3 +163,39 @@ def test_a_generator_that_saw_the_test_part_is_refused(data_file, tmp_path, make
     fine = written(tmp_path / "c.h5", clips, ("walk",), model_of(data_file, everything[:3], [1, 2]))
     own = training_clips(data_file, split="subject=1,2")
     assert extra_clips(ExtraConfig(file=fine), own) is not None
+    assert extra_notes(ExtraConfig(file=fine), own) == []
+
+
+def test_a_guide_that_saw_the_test_part_is_refused_like_a_generator(
+    data_file, tmp_path, make_sequence
+):
+    clips = [make_sequence("walk", name="s", source=Source.SYNTHETIC)]
+    with SequenceFile(data_file) as file:
+        fine = model_of(data_file, file.names[:3], [1, 2])
+        leaky = model_of(data_file, file.names, [1, 2, 3])
+    schema = Schema(clips[0].layout, classes=("walk",))
+    record = {"command": "synth", "model": fine, "guide": leaky}
+    write_sequences(tmp_path / "a.h5", clips, schema, provenance=[record])
+    assert "trained on 8 of them" in refused(data_file, tmp_path / "a.h5")
+
+
+def test_what_cannot_be_checked_is_said(data_file, tmp_path, make_sequence):
+    """Nothing recorded; and training clips that neither their names nor performers tell."""
+    clips = [make_sequence("walk", name="s", source=Source.SYNTHETIC)]
+    blank = ExtraConfig(file=written(tmp_path / "a.h5", clips, ("walk",)))
+    own = training_clips(data_file, split="subject=1,2")
+    assert "a.h5 does not say" in extra_notes(blank, own)[0]
+    with SequenceFile(data_file) as file:
+        names = file.names
+    (tmp_path / "half.txt").write_text("\n".join(names[::2]))
+    half = training_clips(data_file, split=f"name={tmp_path / 'half.txt'}")
+    model = model_of(data_file, names[:3], [1, 2])
+    unknown = ExtraConfig(file=written(tmp_path / "b.h5", clips, ("walk",), model))
+    assert extra_clips(unknown, half) is not None
+    assert "unknown clips of data.h5" in extra_notes(unknown, half)[0]
+
+
+def test_copies_of_test_clips_are_refused(data_file, tmp_path):
+    assert "got 8 copies of its clips" in refused(data_file, data_file)
+    own = training_clips(data_file, split="subject=1,2")
+    assert extra_clips(ExtraConfig(file=data_file, only="subject=1,2"), own) is not None
