@@ -194,6 +194,8 @@ class Cells:
         with SequenceFile(self.grid.path(extra[kind]) / CLIPS) as file:
             pool = {name: file.label_name(row) for row, name in enumerate(file.names)}
         real = {name: self.sources.label(name) for name in draw.recognizer}
+        wanted = frozenset(real.values())  # a file may hold other classes too
+        pool = {name: label for name, label in pool.items() if label in wanted}
         if self.config.regime == "rare":
             to = self._filled_to(draw, place.ratio)
             return fill(real, pool, to=to, classes=draw.rare, seed=place.seed)

@@ -6,8 +6,9 @@ Each is a task of the grid, so it is made once, whoever needs it. The result is 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -35,9 +36,11 @@ from skelaug.workflows import (
     train_diffusion,
     train_guide,
 )
+from skelaug.workflows.extra_clips import ExtraConfig, extra_clips
 from skelaug.workflows.leaks import find_leaks
 from skelaug.workflows.synthesis_report import SynthesizeConfig
-from skelaug.zoo import find_model, find_weights
+from skelaug.workflows.training_clips import TrainingClips
+from skelaug.zoo import find_model, find_weights, weights_in
 
 __all__ = ["CLIPS", "Sources", "copies_of_kept"]
 
@@ -102,11 +105,13 @@ class Sources:
 
     Attributes:
         data: SHA-256 of the real file.
+        notes: What could not be checked about ready generators and files, each once.
     """
 
     def __init__(self, config: BenchConfig, grid: Grid, file: SequenceFile, *, device: str) -> None:
         self.config, self.grid, self.file, self.device = config, grid, file, device
         self.data = sha256(config.data)
+        self.notes: dict[str, None] = {}
 
     def rule(self, names: Sequence[str]) -> str:
         """The split rule of these clips; the list lies in the grid's folder under its hash."""
@@ -128,11 +133,37 @@ class Sources:
                     layout=self.file.layout.name,
                 )
             )
+            self._check_others(folder / CLIPS)
 
         if not config.others:
             raise UsageError("--regime transfer: expected other data sets, got none; add --other F")
         others = [sha256(require_file(path)) for path in config.others]
+        if self.data in others:
+            raise DataError(
+                f"--other {config.others[others.index(self.data)]}: expected other data, got that "
+                f"of the benchmark, its test part among it; leave it out"
+            )
         return Task("merged", {"data": self.data, "others": others}, make)
+
+    def _check_others(self, path: Path) -> None:
+        """Make sure that no clip of the data itself, a test clip even, comes in as another's."""
+        with SequenceFile(path) as everything:
+            known = frozenset(everything.names)
+            own = frozenset(self._merged_name(name, known) for name in self.file.names)
+            digests: dict[bool, dict[bytes, str]] = {True: {}, False: {}}
+            for row, name in enumerate(everything.names):
+                positions = everything[row].positions.tobytes()
+                digests[name in own][hashlib.sha256(positions).digest()] = name
+        both = sorted(digests[False][key] for key in digests[True].keys() & digests[False].keys())
+        if both:
+            raise DataError(
+                f"--other: expected clips of other data sets, got {len(both)} of "
+                f"{self.config.data} ({both[0]} ...); leave them out"
+            )
+
+    def _merged_name(self, name: str, known: Collection[str]) -> str:
+        """A clip's name in the merged file, where one that clashes has its file's before it."""
+        return name if name in known else f"{self.config.data.stem}/{name}"
 
     def foreign(self) -> list[str]:
         """Names of the merged file's labelled clips that are not the data's own."""
@@ -146,10 +177,9 @@ class Sources:
 
     def _in_merged(self, names: Sequence[str]) -> list[str]:
         """The same clips in the merged file; names that clash have that of their file before."""
-        stem = self.config.data.stem
         with SequenceFile(self.grid.path(self.merged) / CLIPS) as everything:
             known = frozenset(everything.names)
-        return [name if name in known else f"{stem}/{name}" for name in names]
+        return [self._merged_name(name, known) for name in names]
 
     def generator(self, name: str, draw: Draw, seed: int) -> Task | None:
         """The training of a generator on the clips that are its own; None for a ready model."""
@@ -231,6 +261,7 @@ class Sources:
             "synth": synth,
             "model": ready and sha256(find_weights(ready, "diffusion")),
             "seed": seed,
+            **self._further_files(ready, synth),
         }
 
         def make(folder: Path) -> None:
@@ -250,6 +281,18 @@ class Sources:
 
         needs = tuple(task for task in (training, guide) if task is not None)
         return Task("pool", settings, make, needs=needs)
+
+    def _further_files(self, ready: Path | None, synth: Mapping[str, Any]) -> dict[str, Any]:
+        """SHA-256 of what else decides the clips, where there is any."""
+        found: dict[str, Path | None] = {"own": self._weights(ready).get("guide")} if ready else {}
+        for role in ("guide", "judge"):
+            if synth.get(role) and synth[role] != "guide":
+                weights = weights_in(find_model(synth[role]))
+                found |= {f"{role}/{name}": path for name, path in weights.items()}
+        if synth.get("plausible_like"):
+            found["plausible_like"] = require_file(Path(synth["plausible_like"]))
+        files = {name: sha256(path) for name, path in found.items() if path is not None}
+        return {"files": files} if files else {}
 
     def _classes(self, names: Sequence[str]) -> list[str]:
         """The classes of these clips, in the file's order."""
@@ -274,12 +317,22 @@ class Sources:
         return Split("", np.sort(rows[0]), np.sort(rows[1]), split_hash(draw.recognizer))
 
     def _check_model(self, model: Path, name: str, draw: Draw) -> None:
-        checkpoint = load_checkpoint(find_weights(model, "diffusion"))
-        seen = {key: checkpoint.meta.get(key) for key in ("split", "subjects", "data")}
-        self._refuse([{"model": seen}], name, draw)
+        record = {}
+        for role, file in self._weights(model).items():
+            meta = load_checkpoint(file).meta
+            record[role] = {key: meta.get(key) for key in ("split", "subjects", "data")}
+        self._refuse([record], name, draw)
+
+    @staticmethod
+    def _weights(model: Path) -> dict[str, Path]:
+        """The weights of a ready model that decide what it draws, as provenance calls them."""
+        found = {"model": find_weights(model, "diffusion")}
+        guide = weights_in(model).get("guide") if model.is_dir() else None
+        return found if guide is None else {**found, "guide": guide}
 
     def _refuse(self, provenance: Sequence[Mapping[str, Any]], name: str, draw: Draw) -> None:
-        leaks, _ = find_leaks(self.file, provenance, self.split_of(draw), where=name)
+        leaks, notes = find_leaks(self.file, provenance, self.split_of(draw), where=name)
+        self.notes |= dict.fromkeys(f"--generator {name}: {note}" for note in notes)
         for leak in leaks:
             raise DataError(
                 f"--generator {name}: expected one that saw none of the {len(draw.test)} test "
@@ -290,12 +343,17 @@ class Sources:
         """A file of synthetic clips that is there already."""
         with SequenceFile(require_file(path)) as file:
             self._refuse(file.provenance, str(path), draw)
-            lacking = set(self._classes(draw.recognizer)) - set(file.classes)
+            there = {file.label_name(row) for row in range(len(file))}
+            lacking = set(self._classes(draw.recognizer)) - there
         if lacking:
             raise DataError(
                 f"--generator {path}: expected clips of every class, got none of "
                 f"{sorted(lacking)[0]!r} ({len(lacking)} such classes)"
             )
+
+        own = TrainingClips(self.file, self.data, self.split_of(draw))
+        if (found := extra_clips(ExtraConfig(file=path), own)) is not None:  # a misfit shows here
+            found.file.close()
 
         def make(folder: Path) -> None:
             shutil.copyfile(path, folder / CLIPS)

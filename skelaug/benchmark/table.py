@@ -12,6 +12,7 @@ import numpy as np
 from skelaug.benchmark.arms import Arm, choose_arms
 from skelaug.benchmark.cells import Cells, Place
 from skelaug.benchmark.draws import Draw, draw_clips
+from skelaug.benchmark.generators import GENERATORS
 from skelaug.benchmark.grid import Task
 from skelaug.benchmark.mixing import places
 from skelaug.benchmark.scores import CellScore
@@ -104,8 +105,26 @@ class Table:
 
     @property
     def notes(self) -> list[str]:
-        """What the draws tell, each thing once."""
-        return list(dict.fromkeys(note for draw in self.draws.values() for note in draw.notes))
+        """What the draws and ready generators tell, each thing once."""
+        told = [note for draw in self.draws.values() for note in draw.notes]
+        drawn = {(draw.recognizer, draw.generator) for draw in self.draws.values()}
+        if len(drawn) == 1 < len(self.draws):
+            told.append(
+                "all draws have the same real clips: intervals tell how trainings differ, not "
+                "clips; lower --fraction"
+            )
+        return list(dict.fromkeys([*told, *self._strange_classes(), *self.cells.sources.notes]))
+
+    def _strange_classes(self) -> Iterator[str]:
+        """Classes of which synthetic clips are wanted from a generator that has seen none."""
+        if not any(place.generator in GENERATORS for place in self.tasks):
+            return
+        label = self.cells.sources.label
+        for seed, draw in self.draws.items():
+            lacking = set(map(label, draw.recognizer)) - set(map(label, draw.labelled))
+            if lacking and self.config.regime != "transfer":
+                names = ", ".join(sorted(map(repr, lacking)))
+                yield f"draw {seed}: no clip of the generator is of {names}; it can only guess them"
 
     def score(self, place: Place, task: Task) -> CellScore:
         """What a finished cell scored."""

@@ -38,8 +38,9 @@ def bench(
         typer.Argument(metavar="[DATA.h5]", help="Labelled real clips; left out to go on."),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", help="Folder of the results; may be shared.")
-    ] = Path("bench"),
+        Path | None,
+        typer.Option("--out", metavar="RUN", help="Folder of results; may be shared.  [bench]"),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option("--split", metavar="RULE", help="Training part.  [default: official]"),
@@ -123,11 +124,13 @@ def bench(
     from skelaug.benchmark.settings import BenchConfig
     from skelaug.config import load
 
-    before = out / "config.yaml"
-    if data is None and not before.exists():
-        raise UsageError(f"{out}: expected DATA.h5 or a benchmark to go on with, got neither")
+    folder = out or Path("bench")
+    before = folder / "config.yaml"
+    if data is None and config is None and not before.exists():
+        raise UsageError(f"{folder}: expected DATA.h5 or a benchmark to go on with, got neither")
     settings = load(
         BenchConfig,
+        preset={"out": folder},
         file=config or (before if data is None else None),
         overrides=set_values or (),
         flags={

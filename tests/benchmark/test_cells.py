@@ -222,6 +222,61 @@ def test_a_second_round_of_pseudo_labels_knows_how_the_first_took_part(data_file
     assert len({plain[1], shared[1], weighed[1]}) == 3
 
 
+def test_a_file_is_looked_at_before_anything_is_trained(data_file, tmp_path, make_sequence):
+    """Another layout, or a class that it names without having a clip of it; then one unproven."""
+
+    def told(clips, classes):
+        path = tmp_path / "synthetic.h5"
+        path.unlink(missing_ok=True)
+        clips = [replace(clip, source=Source.SYNTHETIC, seed=0) for clip in clips]
+        write_sequences(path, clips, Schema(clips[0].layout, tuple(classes)), provenance=[])
+        return table_of(data_file, tmp_path / "out", generators=[str(path)])
+
+    with SequenceFile(data_file) as file:
+        own, classes = list(file), file.classes
+    others = [make_sequence(name, name=name, layout="ntu_25") for name in classes]
+    with pytest.raises(DataError, match="got ntu_25"):
+        told(others, classes)
+    with pytest.raises(DataError, match="expected clips of every class, got none of"):
+        told([clip for clip in own if clip.label != classes[0]], classes)
+    assert any("does not say which clips" in note for note in told(own, classes).notes)
+
+
+def test_equal_draws_are_told(data_file, tmp_path):
+    def notes(**settings):
+        table = table_of(data_file, tmp_path, arms=["classical"], seeds=3, **settings)
+        return [note for note in table.notes if "all draws have the same" in note]
+
+    assert len(notes(fraction=1.0)) == 1
+    assert not notes(fraction=0.5)
+
+
+def test_a_class_that_the_generator_never_saw_is_told(tmp_path, make_sequence, write_file):
+    """Performer 2, the only one who can be spared, walks and nothing else."""
+    every = [("walk", 1), ("wave", 1), ("walk", 2), ("walk", 3), ("wave", 3)]
+    clips = [
+        make_sequence(label, name=f"{label}{who}{take}", subject=who, seed=10 * who + take)
+        for label, who in every
+        for take in range(2)
+    ]
+    path = write_file(tmp_path / "data.h5", clips)
+    options = {"regime": "subjects", "fraction": 1.0, "arms": ["synthetic"], "generator_share": 0.3}
+    table = table_of(path, tmp_path / "out", **options)
+    assert any("no clip of the generator is of 'wave'" in note for note in table.notes)
+
+
+def test_the_data_itself_is_no_other_data(data_file, tmp_path, make_sequence, write_file):
+    options = {"regime": "transfer", "fraction": 0.5, "arms": ["pre-trained"]}
+    with pytest.raises(DataError, match="its test part among it"):
+        table_of(data_file, tmp_path / "out", others=[data_file], **options)
+    with SequenceFile(data_file) as file:
+        clips = [replace(file[row], name=f"mine {row}") for row in (0, len(file) - 1)]
+    other = write_file(tmp_path / "other.h5", [*clips, make_sequence("jump", name="j", seed=77)])
+    table = table_of(data_file, tmp_path / "out", others=[other], **options)
+    with pytest.raises(DataError, match=r"got 2 of .*data\.h5 \(mine 0"):
+        table.cells.grid.complete([table.cells.sources.merged])
+
+
 def test_arms_that_find_no_further_clips_learn_from_the_real_ones(data_file, tmp_path):
     """No pseudo-label is sure enough, in both rounds; a hundredth of few clips is none."""
     arms = ["classical", "pseudo-labels", "self-training", "synthetic+classical"]
