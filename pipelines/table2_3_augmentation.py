@@ -48,6 +48,9 @@ def main() -> None:
         "recognizer_settings": {"optimisation": {"steps": steps}},
         "generator_settings": {"optimisation": {"steps": theirs}} if theirs else {},
     }
+    last = max(options.ratios)
+    rivals = run(BenchConfig(**settings, arms=(ARM,), generators=RIVALS, ratios=(last,)))
+    # last, so that the folder's report is this one
     ours = run(
         BenchConfig(
             **settings,
@@ -56,8 +59,6 @@ def main() -> None:
             ratios=tuple(options.ratios),
         )
     )
-    last = max(options.ratios)
-    rivals = run(BenchConfig(**settings, arms=(ARM,), generators=RIVALS, ratios=(last,)))
     heads = ["0 %", *(f"{100 * ratio:g} %" for ratio in options.ratios)]
     heads += [f"{100 * last:g} % ({name})" for name in RIVALS] + ["with the generator's real clips"]
     print(f"| {options.data.stem}, {options.mode} | {' | '.join(heads)} |")

@@ -24,7 +24,7 @@ from skelaug.data.store import SequenceFile
 from skelaug.workflows import evaluate
 
 ROWS = {
-    "ST-Trans, 1000 steps, cosine": "paper",
+    "ST-Trans, 1000 steps (50 drawn), cosine": "paper",
     "without guidance": "paper-unguided",
     "CNN": "paper-cnn",
     "noisy UNet": "paper-unet",
