@@ -196,9 +196,13 @@ class Sources:
         above = self.config.guide_settings if what == "guide" else self.config.generator_settings
         settings = _over(own, above)
         transfers = self.config.regime == "transfer"
+        workflow, model = _WORKFLOWS[what]
+        preset = _over(workflow.PRESETS["cpu"], settings)
+        places = {"data": self.config.data, "out": self.grid.folder}
+        resolved = load(model, preset=preset, flags=places)
         told = {
             "what": what,
-            "training": settings,
+            "training": resolved.model_dump(mode="json", exclude=set(places)),
             "data": self.data,
             "clips": split_hash(draw.generator),
             "labelled": split_hash(draw.labelled),
@@ -225,7 +229,6 @@ class Sources:
                 rule = self.rule(self._in_merged(draw.generator))
                 share = {"rule": rule, "share": self.config.target_share}
                 flags = {"favour": share, **flags}
-            workflow, model = _WORKFLOWS[what]
             workflow.run(
                 load(model, preset=workflow.PRESETS["cpu"], flags=flags), device=self.device
             )

@@ -24,6 +24,7 @@ from skelaug.data.splits import split_clips, split_hash
 from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, UsageError
 from skelaug.skeleton.sequence import Source
+from skelaug.workflows import train_diffusion
 from skelaug.workflows.train_guide import TrainGuideConfig
 from skelaug.workflows.train_recognizer import TrainRecognizerConfig
 
@@ -324,3 +325,13 @@ def test_other_data_sets_teach_the_generator_and_a_first_recognizer(
     assert sum(told["clips"].values()) == len(clips)
     taught = load_checkpoint(next((tmp_path / "out" / "model").glob("*/model.safetensors"))).meta
     assert sum(taught["clips"].values()) == len(clips) + len(target)
+
+
+def test_another_preset_is_another_generator(data_file, tmp_path, monkeypatch):
+    before = table_of(data_file, tmp_path, arms=["synthetic"])
+    preset = {"optimisation": {"steps": 3, "lr": 0.5}}
+    monkeypatch.setattr(train_diffusion, "PRESETS", {"cpu": preset})
+    after = table_of(data_file, tmp_path, arms=["synthetic"])
+    assert list(before.tasks.values()) != list(after.tasks.values())
+    with pytest.raises(UsageError, match="optimization"):
+        table_of(data_file, tmp_path, generator_settings={"optimization": {"steps": 3}})
