@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, DryRun, Quiet, SetValues
+from skelaug.cli.options import AsJson, ConfigFile, Device, DryRun, Quiet, SetValues
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,11 +91,9 @@ def bench(
     repeats: Annotated[
         int | None, typer.Option("--repeats", min=1, help="Trainings per draw.  [default: 1]")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")
-    ] = None,
+    config: ConfigFile = None,
     set_values: SetValues = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda ...")] = "auto",
+    device: Device = "auto",
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: AsJson = False,

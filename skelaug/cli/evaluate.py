@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, Force, Quiet, SetValues
+from skelaug.cli.options import AsJson, ConfigFile, Force, Quiet, SetValues
 
 if TYPE_CHECKING:
     from skelaug.workflows.evaluation_report import Estimate, EvaluationReport, Score
@@ -87,9 +87,7 @@ def evaluate(
         int | None,
         typer.Option("--seed", min=0, help="Root of every random number.  [default: 0]"),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")
-    ] = None,
+    config: ConfigFile = None,
     set_values: SetValues = None,
     force: Force = False,
     quiet: Quiet = False,

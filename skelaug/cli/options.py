@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "DryRun", "Force", "Output", "Quiet", "Resume", "Seed", "SetValues"]
+__all__ = [
+    "AsJson",
+    "ConfigFile",
+    "Device",
+    "DryRun",
+    "Force",
+    "Output",
+    "Quiet",
+    "Resume",
+    "Seed",
+    "SetValues",
+]
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")
@@ -28,3 +39,7 @@ SetValues = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one value; may be repeated."),
 ]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skelaug.cli import exits, render
-from skelaug.cli.options import AsJson, DryRun, Force, Quiet
+from skelaug.cli.options import AsJson, Device, DryRun, Force, Quiet
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def predict(
         typer.Option("--confusion", metavar="FILE.png", help="Draw the confusion matrix."),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Clips per forward pass.")] = 32,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda ...")] = "auto",
+    device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, DryRun, Force, Output, Quiet, Resume, Seed, SetValues
+from skelaug.cli.options import (
+    AsJson,
+    ConfigFile,
+    Device,
+    DryRun,
+    Force,
+    Output,
+    Quiet,
+    Resume,
+    Seed,
+    SetValues,
+)
 
 __all__ = ["EXAMPLES", "synth"]
 
@@ -159,11 +170,9 @@ def synth(
         ),
     ] = None,
     seed: Seed = 0,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")
-    ] = None,
+    config: ConfigFile = None,
     set_values: SetValues = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda ...")] = "auto",
+    device: Device = "auto",
     resume: Resume = False,
     force: Force = False,
     dry_run: DryRun = False,

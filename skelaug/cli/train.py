@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, DryRun, Force, Quiet, Resume, SetValues
+from skelaug.cli.options import AsJson, ConfigFile, Device, DryRun, Force, Quiet, Resume, SetValues
 from skelaug.errors import NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def train(
         str | None,
         typer.Option("--preset", metavar="NAME", help="cpu (the default) or paper."),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="YAML file with settings."),
-    ] = None,
+    config: ConfigFile = None,
     set_values: SetValues = None,
     split: Annotated[
         str | None,
@@ -89,10 +86,7 @@ def train(
         str | None,
         typer.Option("--test", metavar="RULE", help="Test part; all that --split leaves if unset."),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1."),
-    ] = "auto",
+    device: Device = "auto",
     resume: Resume = False,
     force: Force = False,
     dry_run: DryRun = False,
