@@ -21,7 +21,7 @@ from skelaug.data.splits import Split, selected, split_hash
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file, sha256
-from skelaug.optimisation import batch_indices
+from skelaug.optimisation import batch_indices, mixed_indices
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import Source
 from skelaug.workflows.leaks import find_leaks
@@ -37,8 +37,8 @@ class ExtraConfig(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         file: Sequence file of labelled clips; None = none.
         only: A split rule; of the file these clips are used. Empty takes all.
-        share: Share of every batch that comes from it; None mixes all clips in one pool, so that
-            each is seen as often as each other.
+        share: Share of every batch that comes from it, one clip more or less where that is no whole
+            number; None mixes all clips in one pool, so that each is seen as often as each other.
         weight: Of the loss of its clips; those of the data itself weigh 1.
     """
 
@@ -186,14 +186,13 @@ class MixedMotions:
         self, own: int, extra: int, *, batch: int, seed: int, step: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Numbers of the clips of an update, the data's own and the further ones."""
-        if self.config.share is None:
-            pooled = batch_indices(seed, step, batch=batch, count=own + extra)
-            return pooled[pooled < own], pooled[pooled >= own] - own
-        theirs = min(max(round(self.config.share * batch), 1), batch - 1)
-        return (
-            batch_indices(seed, step, batch=batch - theirs, count=own),
-            batch_indices(seed, step, batch=theirs, count=extra),
-        )
+        count, share = own + extra, self.config.share
+        if share is None:
+            pooled = batch_indices(seed, step, batch=batch, count=count)
+        else:
+            parts = np.arange(own), np.arange(own, count)
+            pooled = mixed_indices(seed, step, batch=batch, share=1.0 - share, parts=parts)
+        return pooled[pooled < own], pooled[pooled >= own] - own
 
     @property
     def _index(self) -> Tensor:

@@ -76,6 +76,15 @@ def test_a_share_of_every_batch_is_theirs_with_their_labels(data_file, synthetic
     assert torch.equal(x, again[0])
 
 
+def test_two_parts_of_equal_size_are_gone_through_in_orders_of_their_own(
+    data_file, synthetic, tmp_path
+):
+    motions = mixed_motions(data_file, ExtraConfig(file=synthetic, share=0.5), tmp_path)
+    drawn = [motions._drawn(6, 6, batch=12, seed=0, step=step) for step in range(4)]
+    assert all(sorted(ours) == sorted(theirs) == list(range(6)) for ours, theirs in drawn)
+    assert any((ours != theirs).any() for ours, theirs in drawn)
+
+
 def test_without_further_clips_batches_are_those_of_the_data(data_file, tmp_path):
     motions = mixed_motions(data_file, ExtraConfig(), tmp_path)
     x, _, weights = motions.batch(AugmentationConfig(), batch=5, seed=1, step=0)
