@@ -34,6 +34,8 @@ class Stream(enum.IntEnum):
     VARIATION = 12
     PERFORMER = 13
     BENCHMARK = 14
+    OCCLUSION = 15
+    POSTERIOR = 16
 
 
 def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:

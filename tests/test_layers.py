@@ -15,7 +15,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS: tuple[tuple[str, ...] | frozenset[str], ...] = (
     ("errors", "shapes", "seeds", "files", "progress"),
     frozenset({"skeleton", "diffusion"}),
-    frozenset({"data", "image", "metrics", "augment", "models", "text", "zoo", "plots"}),
+    frozenset(
+        {"data", "image", "metrics", "augment", "models", "imputation", "text", "zoo", "plots"}
+    ),
     ("config", "checkpoint", "place", "optimisation", "learner", "training"),
     ("workflows",),
     ("benchmark",),

@@ -1,0 +1,112 @@
+"""What imputation asks of a model of motion: its posterior, its prior and its output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["DiagonalGaussian", "LatentLevel", "MotionInference", "MotionPrior"]
+
+
+class DiagonalGaussian(Protocol):
+    """Normal distributions, independent in every entry."""
+
+    @property
+    def mean(self) -> Tensor:
+        """The means, any shape."""
+        ...
+
+    @property
+    def logvar(self) -> Tensor:
+        """Natural logarithm of the variances, the shape of the means."""
+        ...
+
+
+class LatentLevel(Protocol):
+    """One level of the latent variables, as inferred from a window."""
+
+    @property
+    def posterior(self) -> DiagonalGaussian:
+        """q(z_l | x, z above)."""
+        ...
+
+    @property
+    def prior(self) -> DiagonalGaussian:
+        """p(z_l | z above)."""
+        ...
+
+    @property
+    def z(self) -> Tensor:
+        """The value that the levels below were given: the posterior's mean, or a draw."""
+        ...
+
+    @property
+    def is_stochastic(self) -> bool:
+        """False for a level that is switched off: z is the mean, and it carries no divergence."""
+        ...
+
+
+class MotionInference(Protocol):
+    """The latent levels of windows and the distribution of the windows given them."""
+
+    @property
+    def levels(self) -> Sequence[LatentLevel]:
+        """From the top, z0, downwards."""
+        ...
+
+    @property
+    def output(self) -> DiagonalGaussian:
+        """Of the windows, N nodes frames, standardised, in time."""
+        ...
+
+
+class MotionPrior(Protocol):
+    """A generative model of windows of motion.
+
+    Windows are N nodes frames, standardised, in the time domain; node 3 v + c is coordinate c of
+    joint v. Labels are int64 N, ignored by a model that was trained without. `seen` is a mask of
+    the windows: the encoder reads them where it is True and 0, the mean, elsewhere.
+    """
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The flat size of the noise of one draw from all levels, top first."""
+        ...
+
+    def infer(
+        self,
+        x: Tensor,
+        *,
+        labels: Tensor | None = None,
+        seen: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> MotionInference:
+        """Latent levels and output of windows; without noise (N size) along the posterior means."""
+        ...
+
+    def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Per window the log-density of the posterior means under the prior, nats, N.
+
+        Summed over all levels, means along the way; differentiable in x. The paper's p(z | x)
+        (Bourached et al. 2021, sec. 5.2) is this in its released code.
+        """
+        ...
+
+    def reconstruct(
+        self,
+        x: Tensor,
+        *,
+        seen: Tensor | None = None,
+        labels: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> DiagonalGaussian:
+        """The whole windows, given what was seen of them: N nodes frames."""
+        ...
+
+    def sample(
+        self, noise: Tensor, labels: Tensor | None = None, drawn_levels: int | None = None
+    ) -> Tensor:
+        """New windows N nodes frames: z0 to z_r drawn, the levels below at their prior means."""
+        ...
