@@ -31,8 +31,9 @@ def info(
     Positions are in metres, x to the sensor's left, y up and z away from the sensor.
 
     JSON: file, kind, clips, frames, layout, joints, persons, channels, image_size, fps, length and
-    seconds (least, median, greatest), missing (share of unmeasured joints), sources, classes,
-    subjects, cameras and setups (name, clips), provenance, model, joint_list.
+    seconds (least, median, greatest), missing (share of unmeasured joints), uncertainty (joints,
+    rms_mm: of invented joints), sources, classes, subjects, cameras and setups (name, clips),
+    provenance, model, joint_list.
     """
     from skelaug.workflows import inspect as workflow
 
@@ -46,6 +47,8 @@ def _show(report: InspectReport) -> None:
         return
     size = f"{report.image_size[0]} x {report.image_size[1]}" if report.image_size else ""
     missing = f"{report.missing:.2%} of the joints" if report.missing is not None else ""
+    unsure = report.uncertainty
+    invented = f"{unsure.joints} joints, about {unsure.rms_mm:.0f} mm off" if unsure else ""
     facts = {
         "file": report.file,
         "kind": report.kind,
@@ -58,6 +61,7 @@ def _show(report: InspectReport) -> None:
         "frames per clip": _spread(report.length),
         "seconds per clip": _spread(report.seconds),
         "missing": missing,
+        "invented": invented,
         "sources": {count.name: count.clips for count in report.sources},
         "subjects": f"{len(report.subjects)}: {_names(report)}" if report.subjects else "",
         "cameras": {count.name: count.clips for count in report.cameras},

@@ -86,14 +86,15 @@ class ShardFolder:
     ) -> int:
         """Write the output from all shards, remove them, and return the number of clips.
 
-        The output has confidence if a shard has.
+        The output has confidence, or uncertainty, if a shard has.
 
         Raises:
             DataError: A shard is missing or two shards differ in layout.
         """
         if self.missing():
             raise DataError(f"{self.folder}: shard {self.missing()[0]} is missing; add --resume")
-        persons, channels, layout, has_confidence = 1, 3, None, False
+        persons, channels, layout = 1, 3, None
+        has_confidence = has_uncertainty = False
         for index in range(self.count):
             with SequenceFile(self.path(index)) as shard:
                 if len(shard) == 0:
@@ -101,6 +102,7 @@ class ShardFolder:
                 persons, channels = max(persons, shard.persons), shard.channels
                 layout = layout or shard.layout
                 has_confidence = has_confidence or shard.has_confidence
+                has_uncertainty = has_uncertainty or shard.has_uncertainty
         if layout is None:
             raise DataError(f"{self.folder}: there are no shards to join")
         schema = Schema(
@@ -109,6 +111,7 @@ class ShardFolder:
             persons=persons,
             channels=channels,
             has_confidence=has_confidence,
+            has_uncertainty=has_uncertainty,
         )
         clips = write_sequences(self.out, self._clips(), schema, provenance=provenance)
         self.remove()

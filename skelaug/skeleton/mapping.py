@@ -170,7 +170,8 @@ def map_sequence(sequence: SkeletonSequence, target: SkeletonLayout) -> Skeleton
     """The clip with the joints of `target`.
 
     A mapped joint is observed where all joints that it is made of are, its confidence is the
-    least of theirs; an unavailable joint is NaN and unobserved.
+    least of theirs, its uncertainty at most the weighted sum of theirs; an unavailable joint is NaN
+    and unobserved.
 
     Raises:
         DataError: No joint of the target can be had.
@@ -196,10 +197,17 @@ def map_sequence(sequence: SkeletonSequence, target: SkeletonLayout) -> Skeleton
     if confidence is not None:
         parts = np.where(mix != 0, confidence[..., None, :], np.inf).min(axis=-1)
         confidence = np.where(np.isfinite(parts), parts, 0).astype(np.float32)
+    uncertainty = sequence.uncertainty
+    if uncertainty is not None:
+        # standard deviations add up at most so far, whatever the parts' errors have in common
+        said = _all_of(np.asarray(np.isfinite(uncertainty), dtype=np.bool_), mix)
+        total = np.nan_to_num(uncertainty).astype(np.float64) @ np.abs(mix).T
+        uncertainty = np.where(said, total, np.nan).astype(np.float32)
     return sequence.replaced(
         positions=mapped,
         observed=_all_of(sequence.observed, mix),
         confidence=confidence,
+        uncertainty=uncertainty,
         layout=target,
     )
 

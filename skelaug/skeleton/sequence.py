@@ -44,6 +44,9 @@ class SkeletonSequence:
         setup: Number of the recording setup; -1 if unknown.
         source: Real, synthetic, refined or imputed.
         seed: Of a synthetic clip, else -1.
+        uncertainty: T M V in metres, or None: the standard deviation of an invented position (root
+            mean square distance from the true one), 0 where measured, NaN where nothing can be
+            said.
     """
 
     positions: NDArray[np.float32]
@@ -58,13 +61,15 @@ class SkeletonSequence:
     setup: int = UNKNOWN
     source: Source = Source.REAL
     seed: int = -1
+    uncertainty: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_shape(self.positions, "T M V C", what="positions", V=self.layout.num_joints)
         t, m, v, _ = self.positions.shape
         check_shape(self.observed, "T M V", what="observed", T=t, M=m, V=v)
-        if self.confidence is not None:
-            check_shape(self.confidence, "T M V", what="confidence", T=t, M=m, V=v)
+        for what, array in (("confidence", self.confidence), ("uncertainty", self.uncertainty)):
+            if array is not None:
+                check_shape(array, "T M V", what=what, T=t, M=m, V=v)
 
     @property
     def num_frames(self) -> int:

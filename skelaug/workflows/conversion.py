@@ -166,6 +166,7 @@ def convert_shard(task: ShardTask) -> int:
         persons=max((clip.num_persons for clip in clips), default=1),
         channels=channels.pop(),
         has_confidence=any(clip.confidence is not None for clip in clips),
+        has_uncertainty=any(clip.uncertainty is not None for clip in clips),
     )
     write_text(task.record, record.model_dump_json())
     write_sequences(task.out, clips, schema, provenance=[])

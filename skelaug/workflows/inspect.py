@@ -22,7 +22,7 @@ from skelaug.skeleton.sequence import Source
 from skelaug.workflows.list_models import ModelSummary, summarise
 from skelaug.zoo import find_model
 
-__all__ = ["Count", "InspectConfig", "InspectReport", "JointRow", "Spread", "run"]
+__all__ = ["Count", "InspectConfig", "InspectReport", "JointRow", "Spread", "Uncertainty", "run"]
 
 _CLIPS_AT_ONCE = 256
 
@@ -54,6 +54,18 @@ class Spread(BaseModel, frozen=True):
     greatest: float
 
 
+class Uncertainty(BaseModel, frozen=True):
+    """How far invented joints may be off.
+
+    Attributes:
+        joints: Invented joints, over all frames, whose standard deviation is known.
+        rms_mm: Root mean square of their standard deviations in millimetres.
+    """
+
+    joints: int
+    rms_mm: float
+
+
 class JointRow(BaseModel, frozen=True):
     """A joint of the layout; the parent of the root is empty."""
 
@@ -80,6 +92,7 @@ class InspectReport(BaseModel, frozen=True):
         length: Frames per clip.
         seconds: Duration per clip.
         missing: Share of joints without a measurement, of the persons that occur in a clip.
+        uncertainty: Of a file that says how far what was invented may be off.
         sources: Clips by source: real, synthetic, refined, imputed.
         classes: Clips by class; ``(no label)`` where the class is unknown.
         subjects: Clips by subject.
@@ -103,6 +116,7 @@ class InspectReport(BaseModel, frozen=True):
     length: Spread | None = None
     seconds: Spread | None = None
     missing: float | None = None
+    uncertainty: Uncertainty | None = None
     sources: list[Count] = []
     classes: list[Count] = []
     subjects: list[Count] = []
@@ -155,6 +169,7 @@ def _sequences(path: Path, config: InspectConfig) -> InspectReport:
             length=_spread(file.lengths),
             seconds=_spread(file.durations),
             missing=_missing(file),
+            uncertainty=_uncertainty(file),
             sources=_counts(file.sources, [source.name.lower() for source in Source]),
             classes=_classes(file.labels, file.classes),
             subjects=_counts(file.subjects),
@@ -233,6 +248,17 @@ def _missing(file: SequenceFile) -> float | None:
             expected += int(present.sum()) * clip.shape[0] * clip.shape[2]
             measured += int(clip.sum())
     return 1 - measured / expected if expected else None
+
+
+def _uncertainty(file: SequenceFile) -> Uncertainty | None:
+    """Of the joints that were invented; None where the file does not say or none was."""
+    joints, squares = 0, 0.0
+    if file.has_uncertainty:
+        for first in range(0, len(file), _CLIPS_AT_ONCE):
+            values = file.uncertainty(first, min(first + _CLIPS_AT_ONCE, len(file)))
+            invented = values[values > 0].astype(np.float64)  # NaN is not
+            joints, squares = joints + len(invented), squares + float(invented @ invented)
+    return Uncertainty(joints=joints, rms_mm=1e3 * (squares / joints) ** 0.5) if joints else None
 
 
 def _joint_rows(layout: SkeletonLayout) -> list[JointRow]:

@@ -82,11 +82,12 @@ def spans(frames: int, window: int | None, stride: int | None) -> list[tuple[int
 
 def cut(sequence: SkeletonSequence, start: int, end: int) -> SkeletonSequence:
     """The frames `start` to `end - 1` of a clip, as a clip."""
-    frames, confidence = slice(start, end), sequence.confidence
+    frames, confidence, uncertainty = slice(start, end), sequence.confidence, sequence.uncertainty
     return sequence.replaced(
         positions=sequence.positions[frames],
         observed=sequence.observed[frames],
         confidence=None if confidence is None else confidence[frames],
+        uncertainty=None if uncertainty is None else uncertainty[frames],
     )
 
 

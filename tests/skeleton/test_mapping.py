@@ -239,3 +239,20 @@ def test_hdm05_bodies_have_kinect_proportions_after_mapping(shared_data):
             assert 1 / 1.4 < length / theirs[joint] < 1.4
         twin = KINECT.joints[KINECT.mirrored[KINECT.index(joint)]]
         assert length == pytest.approx(ours[twin], rel=0.2)
+
+
+def test_uncertainty_is_the_weighted_sum_of_the_parts_and_unknown_where_one_is():
+    source = LAYOUTS["h36m_17"]
+    uncertainty = np.random.default_rng(1).random((3, 1, 17)).astype(np.float32)
+    uncertainty[0, 0, source.index("head")] = np.nan
+    mapped = map_sequence(clip(source).replaced(uncertainty=uncertainty), KINECT).uncertainty
+    parts = uncertainty[1:, :, [source.index("neck"), source.index("head")]]
+    head = KINECT.index("head")  # 0.5 nose + 0.5 head_top
+    np.testing.assert_allclose(mapped[1:, :, head], 0.5 * parts.sum(-1), rtol=1e-6)
+    assert np.isnan(mapped[0, 0, head])
+    assert np.isnan(mapped[:, :, KINECT.index("left_foot")]).all()
+    knee = (slice(None), slice(None))
+    np.testing.assert_array_equal(
+        mapped[(*knee, KINECT.index("left_knee"))],
+        uncertainty[(*knee, source.index("left_knee"))],
+    )

@@ -38,7 +38,9 @@ def write(path: Path, clips: Iterable[SkeletonSequence], **more: object) -> Path
     classes = tuple(dict.fromkeys(clip.label for clip in clips if clip.label))
     schema = {"classes": classes, "persons": max(c.num_persons for c in clips)}
     record = {"command": "test", "file": path.name, **more.pop("record", {})}  # type: ignore[dict-item]
-    schema |= {"has_confidence": any(c.confidence is not None for c in clips), **more}  # type: ignore[dict-item]
+    for key in ("confidence", "uncertainty"):
+        schema[f"has_{key}"] = any(getattr(c, key) is not None for c in clips)
+    schema |= more  # type: ignore[arg-type]
     path.parent.mkdir(exist_ok=True)
     write_sequences(path, clips, Schema(clips[0].layout, **schema), provenance=[record])  # type: ignore[arg-type]
     return path
@@ -50,7 +52,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_equal(one: SkeletonSequence, other: SkeletonSequence, *, but: str = "") -> None:
-    for key in ("positions", "observed", "confidence"):
+    for key in ("positions", "observed", "confidence", "uncertainty"):
         a, b = getattr(one, key), getattr(other, key)
         assert (a is None) == (b is None)
         if a is not None:
@@ -66,7 +68,9 @@ def varied(make: MakeSequence) -> list[SkeletonSequence]:
         make("wave", name="drawn", source=Source.SYNTHETIC, seed=11, subject=-1, fps=25.0),
         make("", name="imputed", source=Source.IMPUTED, subject=0, frames=9),
     ]
-    clips[2] = clips[2].replaced(observed=np.arange(20) > np.zeros((9, 1, 1)) + 3)
+    seen = np.arange(20) > np.zeros((9, 1, 1)) + 3
+    off = np.where(seen, 0, 0.07).astype(np.float32)
+    clips[2] = clips[2].replaced(observed=seen, uncertainty=off)
     sure = np.linspace(0, 1, 24 * 20, dtype=np.float32).reshape(24, 1, 20)
     return [clips[0].replaced(confidence=sure), *clips[1:]]
 

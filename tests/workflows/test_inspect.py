@@ -120,3 +120,19 @@ def test_nothing_there_is_not_found(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFoundError, match="safetensors"):
         look(tmp_path / "empty")
+
+
+def test_uncertainty_is_the_root_mean_square_over_what_was_invented(
+    make_sequence, write_file, tmp_path
+):
+    clip = make_sequence(missing=0.3)
+    said = np.where(clip.observed, 0, 0.02).astype(np.float32)
+    said[np.unravel_index(np.flatnonzero(~clip.observed)[:2], said.shape)] = [np.nan, 0.1]
+    hidden = int((~clip.observed).sum()) - 1
+    path = write_file(tmp_path / "a.h5", [clip.replaced(uncertainty=said)], has_uncertainty=True)
+    found = look(path).uncertainty
+    assert found is not None
+    assert found.joints == hidden
+    expected = 1e3 * np.sqrt((0.1**2 + (hidden - 1) * 0.02**2) / hidden)
+    assert found.rms_mm == pytest.approx(expected, rel=1e-6)
+    assert look(write_file(tmp_path / "b.h5", [clip])).uncertainty is None
