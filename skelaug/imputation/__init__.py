@@ -1,1 +1,1 @@
-"""Missing joints: windows of a clip in their body frames, gaps, fillers, and the model's filling."""
+"""Missing joints: a clip's windows in body frames, its gaps, fillers, and a model's filling."""
