@@ -3,7 +3,9 @@
 The registries are literal. Denoisers are called ``network(x, step, labels=None,
 subjects=None)``, guides ``guide(x)``, except the noisy one, which is ``guide(x, step)``;
 classifiers read motions, ``classifier(motion, lengths=None)``, and recognizers
-``recognizer(clips)``; rival generators are explained where they are listed.
+``recognizer(clips)``; rival generators are explained where they are listed. Motion priors are
+called ``prior(x, seen, known, labels, noise)`` while they learn, and asked through ``infer``,
+``log_posterior``, ``reconstruct`` and ``sample``: see `HGVAE`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from skelaug.models.cnn_guide import CNNGuide
 from skelaug.models.frame_guide import FrameGuide
 from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
+from skelaug.models.hgvae import HGVAE
 from skelaug.models.noisy_unet_guide import NoisyUNetGuide
 from skelaug.models.recognizers import RECOGNIZERS
 from skelaug.models.rivals import RIVALS
@@ -26,7 +29,7 @@ from skelaug.models.st_trans import STTrans
 from skelaug.models.unet import UNet
 from skelaug.models.vit_guide import ViTGuide
 
-__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "RECOGNIZERS", "RIVALS", "build"]
+__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "MOTION_PRIORS", "RECOGNIZERS", "RIVALS", "build"]
 
 Constructor = Callable[..., nn.Module]
 
@@ -42,6 +45,7 @@ GUIDES: Mapping[str, Constructor] = {
     "noisy-unet": NoisyUNetGuide,
 }
 CLASSIFIERS: Mapping[str, Constructor] = {"gru": GRUClassifier}
+MOTION_PRIORS: Mapping[str, Constructor] = {"hgvae": HGVAE}
 
 
 def build(
@@ -58,7 +62,14 @@ def build(
     Raises:
         UsageError: The kind is unknown, or the arguments do not fit it.
     """
-    networks = {**DENOISERS, **GUIDES, **CLASSIFIERS, **RECOGNIZERS, **RIVALS}
+    networks = {
+        **DENOISERS,
+        **GUIDES,
+        **CLASSIFIERS,
+        **RECOGNIZERS,
+        **RIVALS,
+        **MOTION_PRIORS,
+    }
     if kind not in networks:
         raise UsageError(f"network: no kind {kind!r}; {did_you_mean(kind, networks)}")
     with torch.random.fork_rng(devices=[], enabled=generator is not None):

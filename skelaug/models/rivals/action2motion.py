@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skelaug.models.rivals.gaussian import Gaussian, kl_divergence
+from skelaug.models.gaussian import Gaussian, kl_divergence
 from skelaug.shapes import check_shape
 
 __all__ = ["Action2Motion", "GaussianGRU", "PoseGRU", "Reconstruction"]

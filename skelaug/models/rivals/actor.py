@@ -22,8 +22,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skelaug.models.gaussian import Gaussian, kl_divergence
 from skelaug.models.layers import sinusoid
-from skelaug.models.rivals.gaussian import Gaussian, kl_divergence
 from skelaug.shapes import check_shape
 
 __all__ = ["Actor", "ActorDecoder", "ActorEncoder", "Positions"]

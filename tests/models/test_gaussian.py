@@ -1,13 +1,15 @@
-"""Divergence and draws of Gaussians against torch's own and against sampling."""
+"""Divergence, density and draws of Gaussians against torch's own and against sampling."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as oracle
 
-from skelaug.models.rivals.gaussian import Gaussian, kl_divergence
+from skelaug.models.gaussian import Gaussian, kl_divergence, log_density
 from skelaug.seeds import generator
 
 
@@ -42,6 +44,18 @@ def test_it_is_zero_for_equal_gaussians_and_finite_for_tiny_variances() -> None:
     assert float(kl_divergence(q, q).abs().max()) < 1e-15
     tiny = Gaussian(torch.zeros(1), torch.full((1,), -150.0))  # the variance underflows to zero
     assert float(kl_divergence(tiny, tiny)) == 0.0
+
+
+def test_density_is_that_of_torch_distributions() -> None:
+    x, g = _gaussian(3).mean, _gaussian(1)
+    torch.testing.assert_close(log_density(x, g), _normal(g).log_prob(x), rtol=1e-12, atol=1e-14)
+
+
+def test_density_at_the_mean_stays_finite_for_tiny_variances() -> None:
+    tiny = Gaussian(torch.zeros(1), torch.full((1,), -150.0))  # the variance underflows to zero
+    assert float(log_density(torch.zeros(1), tiny)) == pytest.approx(
+        75 - 0.5 * math.log(2 * math.pi)
+    )
 
 
 def test_draws_have_the_mean_and_the_variance() -> None:

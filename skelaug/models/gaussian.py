@@ -1,13 +1,14 @@
-"""What the two variational autoencoders share: a diagonal Gaussian as mean and log-variance."""
+"""What the variational autoencoders share: a diagonal Gaussian as mean and log-variance."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Gaussian", "kl_divergence"]
+__all__ = ["Gaussian", "kl_divergence", "log_density"]
 
 
 class Gaussian(NamedTuple):
@@ -37,3 +38,12 @@ def kl_divergence(q: Gaussian, p: Gaussian | None = None) -> Tensor:
     spread = torch.exp(q.logvar - p.logvar)
     shift = ((q.mean - p.mean) * torch.exp(-0.5 * p.logvar)).square()
     return 0.5 * (p.logvar - q.logvar + spread + shift - 1)
+
+
+def log_density(x: Tensor, gaussian: Gaussian) -> Tensor:
+    """Log N(x; mean, variance) in nats, entry by entry.
+
+    ``-1/2 (log 2 pi + log s^2 + (x - m)^2 / s^2)``.
+    """
+    distance = ((x - gaussian.mean) * torch.exp(-0.5 * gaussian.logvar)).square()
+    return -0.5 * (math.log(2 * math.pi) + gaussian.logvar + distance)
