@@ -224,8 +224,14 @@ class HGVAE(nn.Module):
         levels, h = self._levels(x, classes, seen=seen, noise=noise)
         return Inference(tuple(levels), self._output(self._extended(levels, h, classes)))
 
-    def forward(
-        self, x: Tensor, seen: Tensor, known: Tensor, labels: Tensor | None, noise: Tensor
+    def forward(  # noqa: PLR0913
+        self,
+        x: Tensor,
+        seen: Tensor,
+        known: Tensor,
+        labels: Tensor | None,
+        noise: Tensor,
+        shown: Tensor | None = None,
     ) -> Tensor:
         """The terms of eq. 1 of each sample in nats, N 1+L: see `training_terms`.
 
@@ -235,8 +241,10 @@ class HGVAE(nn.Module):
             known: N V T, bool: what counts in the likelihood.
             labels: As in `infer`.
             noise: Standard normal, N S.
+            shown: N V T: what the encoder reads where it differs from x; None = x.
         """
-        return training_terms(self.infer(x, labels=labels, seen=seen, noise=noise), x, known)
+        read = x if shown is None else shown
+        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
 
     def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """How much windows look like what was learnt, N in nats: see `density_of_means`.
