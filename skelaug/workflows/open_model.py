@@ -10,7 +10,7 @@ import torch
 
 from skelaug.checkpoint import load_checkpoint
 from skelaug.errors import UsageError
-from skelaug.models import RIVALS
+from skelaug.models import MOTION_PRIORS, RIVALS
 from skelaug.workflows.generator import ImageGenerator, Recipe
 from skelaug.workflows.image_source import ImageSource
 from skelaug.workflows.vae_generator import VaeGenerator
@@ -25,6 +25,7 @@ _FLAGS = {
     "guide": "--guide",
     "subjects": "--subject",
 }
+_LEVELS = "drawn_levels"
 
 
 def open_model(
@@ -40,7 +41,8 @@ def open_model(
     Args:
         model: What `skelaug.zoo.find_model` returned.
         guide: Another guide than the model's own, a run or a name.
-        settings: Fields of `Recipe` that are asked for; None takes what the model recommends.
+        settings: Fields of `Recipe` that are asked for, and ``drawn_levels`` of `VaeGenerator`;
+            None takes what the model recommends.
         seed: Root of every random number.
         device: Where to compute.
 
@@ -52,16 +54,22 @@ def open_model(
     given = {name: value for name, value in (settings or {}).items() if value is not None}
     weights = find_weights(model, "diffusion")
     kind = load_checkpoint(weights).kind
-    if kind in RIVALS:
+    if kind in RIVALS or kind in MOTION_PRIORS:
+        levels = given.pop(_LEVELS, None) if kind in MOTION_PRIORS else None
         _refuse(weights, kind, {**given, **({"guide": guide} if guide else {})})
-        return VaeGenerator(weights, seed=seed, device=device)
+        return VaeGenerator(weights, seed=seed, device=device, drawn_levels=levels)
+    if _LEVELS in given:
+        raise UsageError(
+            f"--set {_LEVELS}={given[_LEVELS]}: expected a model with latent levels, got "
+            f"{weights}; leave it out, or take a run of `skelaug train hgvae`"
+        )
     files = weights_in(model)
     pull = find_weights(find_model(guide), "guide") if guide else files.get("guide")
     return ImageGenerator(weights, pull, _recipe(given, weights), seed=seed, device=device)
 
 
 def _refuse(weights: Path, kind: str, asked: Mapping[str, Any]) -> None:
-    """A rival draws in one pass: it has neither sampler nor guide to be told anything."""
+    """An autoencoder draws in one pass: it has neither sampler nor guide to be told anything."""
     flags = [_FLAGS.get(name, f"--set {name}") for name, value in asked.items() if value != ()]
     if flags:
         raise UsageError(

@@ -36,6 +36,8 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
         label_weight: Of classifier-free guidance; 1 switches it off.
         subjects: Performers to imitate, of a model that knows its performers; None or empty takes
             all, each clip one of them.
+        drawn_levels: Of an HG-VAE: how many latent levels are drawn, from the top; those below stay
+            at their prior means. None draws all.
         fps: Frames per second of the clips; None takes those of most training clips.
         seed: Root of every random number.
         no_copies: Draw a clip again that is too near to a training clip.
@@ -73,6 +75,7 @@ class SynthesizeConfig(BaseModel, frozen=True, extra="forbid"):
     guidance_max_shift: NonNegativeFloat | None = None
     label_weight: NonNegativeFloat | None = None
     subjects: tuple[int, ...] | None = None
+    drawn_levels: PositiveInt | None = None
     fps: PositiveFloat | None = None
     seed: NonNegativeInt = 0
     no_copies: bool = False

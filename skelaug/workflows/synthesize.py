@@ -103,7 +103,8 @@ class _Job:
     def __init__(self, config: SynthesizeConfig, place: Place) -> None:
         self.config = config
         self.model = find_model(config.model)
-        settings = {name: getattr(config, name) for name in Recipe.model_fields}
+        asked = (*Recipe.model_fields, "drawn_levels")
+        settings = {name: getattr(config, name) for name in asked}
         self.images = open_model(
             self.model, guide=config.guide, settings=settings, seed=config.seed, device=place.device
         )

@@ -1,10 +1,12 @@
-"""A rival generator, a class-conditional autoencoder, as a source of skeleton images."""
+"""A class-conditional autoencoder, a rival or HG-VAE, as a source of skeleton images."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,10 +15,11 @@ from torch import Tensor
 
 from skelaug.checkpoint import load_checkpoint
 from skelaug.diffusion.sampling import PerSampleNoise
-from skelaug.errors import DataError
+from skelaug.errors import DataError, UsageError
 from skelaug.image.codec import ImageCodec
 from skelaug.image.normalizer import ImageNormalizer
-from skelaug.models import RIVALS
+from skelaug.imputation.prior import MotionPrior
+from skelaug.models import MOTION_PRIORS, RIVALS
 from skelaug.seeds import Stream, generator
 from skelaug.workflows.image_source import Address, draw_in_groups, ready_network
 
@@ -24,7 +27,10 @@ __all__ = ["VaeGenerator"]
 
 
 class VaeGenerator:
-    """A trained rival, ready to draw from its prior.
+    """A trained rival or a motion prior of labelled clips, ready to draw.
+
+    A motion prior has latent levels. Drawing the top one alone varies what happens, each further
+    level how it looks in detail (Bourached et al., Fig. 5).
 
     Values beyond the range of the training clips are cut off, as the diffusion model's are.
 
@@ -32,6 +38,8 @@ class VaeGenerator:
         weights: Checkpoint of the network.
         seed: Root of every random number.
         device: Where to compute.
+        drawn_levels: Of a motion prior: draw so many levels from the top, and leave those below at
+            their prior means; None draws all.
 
     Attributes:
         checkpoint: Of the network.
@@ -44,21 +52,38 @@ class VaeGenerator:
         performers: Empty; it knows none.
 
     Raises:
-        DataError: The checkpoint is not a rival's.
+        DataError: The checkpoint is of another kind.
+        UsageError: It is a motion prior that knows windows and no labelled clips.
     """
 
-    def __init__(self, weights: Path, *, seed: int = 0, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        seed: int = 0,
+        device: torch.device | None = None,
+        drawn_levels: int | None = None,
+    ) -> None:
         self.device, self.seed = device or torch.device("cpu"), seed
         self.checkpoint = load_checkpoint(weights)
-        if self.checkpoint.kind not in RIVALS:
-            raise DataError(
-                f"{weights}: expected one of {', '.join(RIVALS)}, got {self.checkpoint.kind}"
+        kind, meta = self.checkpoint.kind, self.checkpoint.meta
+        if kind not in RIVALS and kind not in MOTION_PRIORS:
+            known = ", ".join((*RIVALS, *MOTION_PRIORS))
+            raise DataError(f"{weights}: expected one of {known}, got {kind}")
+        if kind in MOTION_PRIORS and "codec" not in meta:
+            raise UsageError(
+                f"{weights}: expected a model of labelled clips, got one of windows without "
+                f"labels; train one with `skelaug train hgvae DATA.h5 --out RUN --set "
+                f"conditional=true`"
             )
-        meta = self.checkpoint.meta
         self.codec = ImageCodec.from_json(json.dumps(meta["codec"]))
         self.normalizer = ImageNormalizer.from_json(meta["normalizer"])
         self.network = ready_network(self.checkpoint, self.device)
         self.workers = torch.get_num_threads() if self.device.type == "cpu" else 1
+        self._sample: Callable[[Tensor, Tensor], Tensor] = self.network.sample  # type: ignore[assignment]
+        if kind in MOTION_PRIORS:
+            prior = cast(MotionPrior, self.network)
+            self._sample = partial(_sampled_images, prior, drawn_levels=drawn_levels)
         self.files = (weights,)
         self.sampler, self.steps, self.guidance_scale = "prior", 1, 0.0
         self.performers: tuple[int, ...] = ()
@@ -81,7 +106,16 @@ class VaeGenerator:
         )
         shape: tuple[int, ...] = self.network.noise_shape  # type: ignore[assignment]  # see RIVALS
         start = noise(torch.empty(len(addresses), *shape, device=self.device))
-        drawn = self.network.sample(start, labels.to(self.device))  # type: ignore[operator]
+        drawn = self._sample(start, labels.to(self.device))
         low, high = self.normalizer.bounds(drawn)
         pixels = self.normalizer.denormalize(drawn.clamp(low, high))
         return np.asarray(pixels.float().cpu().numpy(), dtype=np.float32)
+
+
+def _sampled_images(
+    network: MotionPrior, noise: Tensor, labels: Tensor, *, drawn_levels: int | None
+) -> Tensor:
+    """Normalised images N 3 R F of a prior whose node 3 r + c is coordinate c of row r."""
+    nodes = network.sample(noise, labels, drawn_levels)
+    n, v, t = nodes.shape
+    return nodes.reshape(n, v // 3, 3, t).transpose(1, 2)
