@@ -96,9 +96,8 @@ def fit_body_frames(positions: Tensor, observed: Tensor, form: Posed) -> BodyFra
     enough = torch.hypot(cosine, sine) > _NO_MOMENT * count.sum(dim=1)
     yaw = torch.where(enough, torch.atan2(sine, cosine), 0.0)
     placed = turned_about_y(size[:, None, None] * (share @ r), yaw)
-    has_any = (count > 0).double()
-    origins = (x_mean - placed) * has_any[..., None]
-    origin = origins.sum(dim=1) / has_any.sum(dim=1).clamp(min=1)[:, None]
+    used = (count > 0).sum(dim=1).clamp(min=1)  # where nothing was observed both are 0
+    origin = (x_mean - placed).sum(dim=1) / used[:, None]
     return BodyFrames(*(part.to(positions.dtype) for part in (origin, yaw, size)))
 
 

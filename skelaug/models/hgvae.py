@@ -224,7 +224,7 @@ class HGVAE(nn.Module):
         levels, h = self._levels(x, classes, seen=seen, noise=noise)
         return Inference(tuple(levels), self._output(self._extended(levels, h, classes)))
 
-    def forward(  # noqa: PLR0913
+    def forward(
         self,
         x: Tensor,
         seen: Tensor,

@@ -140,7 +140,8 @@ def test_another_form_is_refused_by_name(form, fault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fps", "stride"), [(30.0, 1), (25.0, 1), (60.0, 2), (120.0, 4), (100.0, 3), (10.0, 1)]
+    ("fps", "stride"),
+    [(30.0, 1), (25.0, 1), (60.0, 2), (120.0, 4), (110.0, 4), (100.0, 3), (10.0, 1)],
 )
 def test_a_clip_of_a_higher_rate_is_read_in_strides(form, fps, stride) -> None:
     assert form.stride(fps) == stride
