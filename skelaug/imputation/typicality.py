@@ -47,7 +47,8 @@ def log_posteriors(
         observed = torch.from_numpy(np.asarray(track.observed))
         x = torch.from_numpy(np.where(track.observed[..., None], track.positions, 0)).float()
         values = []
-        for some in rows.split(_CHUNK):
+        for start in range(0, len(rows), _CHUNK):
+            some = rows[start : start + _CHUNK]
             bodies = fit_body_frames(x[some], observed[some], form)
             seen = observed[some].mT.repeat_interleave(3, dim=1)
             windows = form.shown(form.features(x[some], bodies), seen)

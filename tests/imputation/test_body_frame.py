@@ -145,11 +145,11 @@ def test_too_little_to_tell_gives_the_reference_s_own_frame(form) -> None:
 
 def test_joints_above_one_another_do_not_tell_a_direction(form) -> None:
     """What they say of it is noise of a millimetre, whatever the sensor made of it."""
+    spine = [form.layout.root, form.layout.tree_order[1]]
+    form.reference[spine[1]] = [0.005, 0.2, 0.01]
     x = laid(torch.from_numpy(form.reference), [1.0, 1.0, 1.0], 0.5, 1.0)
     observed = torch.zeros(x.shape[:3], dtype=torch.bool)
-    spine = [form.layout.root, form.layout.tree_order[1]]
     observed[:, :, spine] = True
-    assert np.abs(np.diff(form.reference[spine], axis=0))[0, [0, 2]].max() < 0.02
     assert float(fit_body_frames(x, observed, form).yaw) == 0.0
 
 
