@@ -1,0 +1,145 @@
+"""A trained motion prior, ready to complete and to judge clips: from a checkpoint to its use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from skelaug.checkpoint import Checkpoint, load_checkpoint
+from skelaug.errors import DataError, NotFoundError, UsageError
+from skelaug.imputation.prior import MotionPrior
+from skelaug.imputation.windows import WindowForm
+from skelaug.models import MOTION_PRIORS
+from skelaug.skeleton.layout import SkeletonLayout
+from skelaug.workflows.image_source import ready_network
+from skelaug.zoo import find_model, find_weights
+
+__all__ = ["ROLE", "TrainedPrior", "TrainingPosterior", "load_prior"]
+
+ROLE = "hgvae"
+_TRAIN = "train one with `skelaug train hgvae DATA.h5 --out RUN`"
+
+
+@dataclass(frozen=True)
+class TrainingPosterior:
+    """The log-posteriors of the clips that a prior was trained on.
+
+    Attributes:
+        mean: Mean over clips, nats.
+        std: Standard deviation over clips, nats.
+        clips: Their number.
+    """
+
+    mean: float
+    std: float
+    clips: int
+
+    @property
+    def threshold(self) -> float:
+        """Below it a clip counts as out of set: one standard deviation below the mean."""
+        return self.mean - self.std
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPrior:
+    """A trained motion prior.
+
+    Attributes:
+        name: What the user called it.
+        path: The file that it came from.
+        checkpoint: Its weights, layout and meta data.
+        network: On `device`, in evaluation mode, frozen.
+        form: Of the windows that it knows.
+        device: Where it computes.
+    """
+
+    name: str
+    path: Path
+    checkpoint: Checkpoint
+    network: MotionPrior
+    form: WindowForm
+    device: torch.device
+
+    @property
+    def reads_mask(self) -> bool:
+        """Whether its encoder can tell measured entries from filled ones."""
+        return bool(self.checkpoint.meta.get("reads_mask", False))
+
+    @property
+    def posterior(self) -> TrainingPosterior:
+        """What its training clips scored.
+
+        Raises:
+            DataError: The checkpoint does not say it.
+        """
+        told = self.checkpoint.meta.get("posterior")
+        try:
+            numbers: Mapping[str, Any] = dict(told or {})
+            found = TrainingPosterior(
+                float(numbers["mean"]), float(numbers["std"]), int(numbers["clips"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.path}: expected the log-posterior of its training clips, got {told!r}; "
+                f"train the model again"
+            ) from error
+        return found
+
+    def check_clips(self, layout: SkeletonLayout, coordinates: int, *, where: str) -> None:
+        """Make sure that clips have the joints that the prior knows, in three dimensions.
+
+        Raises:
+            DataError: They have others.
+        """
+        own = self.checkpoint.layout
+        if layout.joints != own.joints:
+            raise DataError(
+                f"{where}: expected layout {own.name} as in model {self.name}, got {layout.name}; "
+                f"convert the recordings with `--layout {own.name}`, or train a model of "
+                f"{layout.name} with `skelaug train hgvae DATA.h5 --out RUN` and name it with "
+                f"--model RUN"
+            )
+        if coordinates != 3:
+            raise DataError(
+                f"{where}: expected 3 coordinates per joint, got {coordinates}; lift the clips to "
+                f"3D first"
+            )
+
+
+def load_prior(name_or_path: str | Path, *, device: torch.device | None = None) -> TrainedPrior:
+    """The motion prior of a packaged model, a run directory or a safetensors file.
+
+    Raises:
+        NotFoundError: There is no such model, or it has no motion prior.
+        DataError: It is damaged, or a model of another kind.
+        UsageError: It was trained to draw labelled clips and knows no windows.
+    """
+    model, place = find_model(name_or_path), device or torch.device("cpu")
+    try:
+        path = find_weights(model, ROLE)
+    except NotFoundError as error:
+        raise NotFoundError(f"model {name_or_path}: it has no motion prior; {_TRAIN}") from error
+    checkpoint = load_checkpoint(path)
+    if checkpoint.kind not in MOTION_PRIORS:
+        raise DataError(
+            f"{path}: expected a motion prior ({', '.join(MOTION_PRIORS)}), got "
+            f"{checkpoint.kind}; {_TRAIN}"
+        )
+    windows = checkpoint.meta.get("windows")
+    if windows is None:
+        raise UsageError(
+            f"{path}: expected a model of windows, got one that was trained to draw labelled clips "
+            f"(conditional=true); {_TRAIN}"
+        )
+    return TrainedPrior(
+        name=str(name_or_path),
+        path=path,
+        checkpoint=checkpoint,
+        network=cast(MotionPrior, ready_network(checkpoint, place)),
+        form=WindowForm.from_json(windows),
+        device=place,
+    )
