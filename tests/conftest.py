@@ -226,6 +226,87 @@ def _write_recognizer(
     return folder
 
 
+def _prior_form(layout: str, frames: int) -> Any:
+    """The form of windows of the labelled clips, with their mean and deviation."""
+    import torch
+
+    from skelaug.imputation.body_frame import fit_body_frames, reference_pose
+    from skelaug.imputation.windows import WindowForm, window_frames
+
+    joints = get_layout(layout)
+    clips = [clip.positions[:, 0] for clip in _labelled_clips(layout=layout)]
+    windows = np.concatenate([x[window_frames(len(x), frames, 1, 8)] for x in clips])
+    observed = np.ones(windows.shape[:3], dtype=np.bool_)
+    nodes = 3 * joints.num_joints
+    reference = reference_pose(windows[:, 0], observed[:, 0], joints)
+    plain = WindowForm(joints, frames, 30.0, reference, np.zeros(nodes), np.ones(nodes))
+    positions = torch.from_numpy(windows).double()
+    x = plain.features(positions, fit_body_frames(positions, torch.from_numpy(observed), plain))
+    mean, std = x.mean(dim=(0, 2)).numpy(), x.std(dim=(0, 2)).numpy()
+    return WindowForm(joints, frames, 30.0, reference, mean, np.maximum(std, 0.01))
+
+
+def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any) -> Path:
+    """An untrained HG-VAE all of whose levels do something, as a run directory."""
+    import torch
+
+    from skelaug.checkpoint import Checkpoint, save_checkpoint
+    from skelaug.imputation.tracks import Track
+    from skelaug.imputation.typicality import log_posteriors
+    from skelaug.models import build
+    from skelaug.seeds import generator
+
+    form = _prior_form(layout, frames)
+    arguments = {
+        "nodes": form.nodes,
+        "frames": frames,
+        "level_nodes": [form.nodes, 8, 1],
+        "level_features": [8, 8, 16],
+        "width": 16,
+    }
+    network = build("hgvae", arguments, generator=generator(3)).eval()
+    with torch.no_grad():
+        for number, weight in enumerate(network.parameters()):  # some paths start switched off
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator(4, number)))
+    clips = _labelled_clips(layout=layout)
+    tracks = [Track(clip.positions[:, 0], clip.observed[:, 0], clip.fps) for clip in clips]
+    scores = log_posteriors(network, form, tracks)  # type: ignore[arg-type]
+    posterior = {"mean": scores.mean(), "std": scores.std(), "clips": len(scores)}
+    told = {
+        "what": "hgvae",
+        "windows": form.to_json(),
+        "posterior": posterior,
+        "reads_mask": False,
+        **meta,
+    }
+    checkpoint = Checkpoint("hgvae", arguments, network.state_dict(), form.layout, (), told)
+    save_checkpoint(folder / f"{file}.safetensors", checkpoint)
+    return folder
+
+
+@pytest.fixture
+def make_prior(tmp_path: Path) -> Callable[..., Path]:
+    """``make_prior(name="prior", layout=, frames=16, file="model", meta={})``: a run folder.
+
+    A small HG-VAE with random weights. It knows the form and the log-posteriors of the 24 labelled
+    clips.
+    """
+
+    def make(
+        name: str | Path = "prior",
+        *,
+        layout: str = "kinect_20",
+        frames: int = 16,
+        file: str = "model",
+        meta: dict[str, Any] | None = None,
+    ) -> Path:
+        return _write_prior(
+            tmp_path / name, layout=layout, frames=frames, file=file, meta=meta or {}
+        )
+
+    return make
+
+
 @pytest.fixture
 def make_recognizer(tmp_path: Path) -> Callable[..., Path]:
     """``make_recognizer(name="recognizer", classes=..., kind=..., streams=...)``: a run folder.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import BaseModel, Field
 
 from skelaug.workflows.prediction_batches import Rejection
 
@@ -22,21 +22,19 @@ class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
         data: Sequence file.
         model: Packaged model, run directory or safetensors file.
         split: A protocol or rule; only clips outside its training part are scored. Empty takes all.
-        min_confidence: Joints below it count as missing; None takes all that were measured.
+        min_confidence: A joint with less counts as missing.
         out: File to write; None hands the lines to the caller.
         format: Of the scores; ``auto`` is CSV where `out` ends in .csv, else JSON lines.
         picture: PNG of a histogram of the scores to write.
-        batch: Windows that are computed together.
     """
 
     data: Path
     model: str = "kinect20"
     split: str = ""
-    min_confidence: float | None = Field(default=None, ge=0.0, le=1.0)
+    min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
     out: Path | None = None
     format: Literal["auto", "jsonl", "csv"] = "auto"
     picture: Path | None = None
-    batch: PositiveInt = 256
 
     @property
     def is_csv(self) -> bool:
@@ -55,7 +53,6 @@ class ClipScore(BaseModel, frozen=True):
         score: Log-posterior in nats, mean over windows.
         standardised: Deviations of the training clips that it lies above their mean.
         out_of_distribution: Whether it lies more than one deviation below.
-        windows: Windows with anything measured, of all phases of a clip of a higher frame rate.
         frames: Frames of the clip.
         missing: Joints of all its frames that were filled with the training mean.
     """
@@ -66,7 +63,6 @@ class ClipScore(BaseModel, frozen=True):
     score: float
     standardised: float
     out_of_distribution: bool
-    windows: int
     frames: int
     missing: int
 

@@ -21,7 +21,6 @@ def _score(
         score=-9312.5,
         standardised=standardised,
         out_of_distribution=standardised < -1,
-        windows=3,
         frames=100,
         missing=7,
     )
