@@ -7,7 +7,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-__all__ = ["DiagonalGaussian", "LatentLevel", "MotionInference", "MotionPrior"]
+__all__ = [
+    "DiagonalGaussian",
+    "LatentLevel",
+    "MotionInference",
+    "MotionPrior",
+    "check_evaluation_mode",
+]
 
 
 class DiagonalGaussian(Protocol):
@@ -75,6 +81,11 @@ class MotionPrior(Protocol):
         """The flat size of the noise of one draw from all levels, top first."""
         ...
 
+    @property
+    def reads_mask(self) -> bool:
+        """Whether the encoder can tell what it was not shown from a measured 0."""
+        ...
+
     def infer(
         self,
         x: Tensor,
@@ -89,8 +100,8 @@ class MotionPrior(Protocol):
     def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Per window the log-density of the posterior means under the prior, nats, N.
 
-        Summed over all levels, means along the way; differentiable in x. The paper's p(z | x)
-        (Bourached et al. 2021, sec. 5.2) is this in its released code.
+        Summed over the stochastic levels, means along the way; differentiable in x. What
+        Bourached et al. 2022 write p(z | x) (sec. 5.2) is this in their code.
         """
         ...
 
@@ -110,3 +121,13 @@ class MotionPrior(Protocol):
     ) -> Tensor:
         """New windows N nodes frames: z0 to z_r drawn, the levels below at their prior means."""
         ...
+
+
+def check_evaluation_mode(prior: MotionPrior) -> None:
+    """Refuse a network in training mode, in which a window's result depends on the others.
+
+    Raises:
+        ValueError: It is in training mode.
+    """
+    if getattr(prior, "training", False):
+        raise ValueError("prior: expected evaluation mode, got training mode; call eval()")
