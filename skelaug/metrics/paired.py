@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["PairedDifference", "draw_means", "holm", "nested_difference", "paired_difference"]
+from skelaug.metrics.intervals import Interval, interval_of
+
+__all__ = [
+    "PairedDifference",
+    "draw_means",
+    "holm",
+    "nested_difference",
+    "paired_difference",
+    "ratio_of_means",
+]
 
 _ROUNDING = 1e-12
 
@@ -59,14 +68,7 @@ def paired_difference(
     Raises:
         ValueError: There are no pairs, a number has no partner, or one is not finite.
     """
-    one, other = np.asarray(values, dtype=np.float64), np.asarray(control, dtype=np.float64)
-    if one.shape != other.shape or one.ndim != 1 or one.size == 0:
-        raise ValueError(
-            f"values and control: expected two equally long lists of at least one number, "
-            f"got shapes {one.shape} and {other.shape}"
-        )
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        raise ValueError("values and control: expected finite numbers, got NaN or infinity")
+    one, other = _pairs(values, control)
     differences = one - other
     differences[np.abs(differences) <= _ROUNDING * np.maximum(np.abs(one), np.abs(other))] = 0.0
     n, mean = differences.size, float(differences.mean())
@@ -78,6 +80,45 @@ def paired_difference(
     half_width = float(stats.t.ppf(0.975, n - 1)) * error
     p = 2 * float(stats.t.sf(abs(mean) / error, n - 1))
     return PairedDifference(mean, half_width, p, n)
+
+
+def _pairs(
+    values: Sequence[float] | NDArray[np.floating], control: Sequence[float] | NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    one, other = np.asarray(values, dtype=np.float64), np.asarray(control, dtype=np.float64)
+    if one.shape != other.shape or one.ndim != 1 or one.size == 0:
+        raise ValueError(
+            f"values and control: expected two equally long lists of at least one number, "
+            f"got shapes {one.shape} and {other.shape}"
+        )
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise ValueError("values and control: expected finite numbers, got NaN or infinity")
+    return one, other
+
+
+def ratio_of_means(
+    values: Sequence[float] | NDArray[np.floating], control: Sequence[float] | NDArray[np.floating]
+) -> Interval:
+    """Mean of the values over the mean of the control, with a 95 % t-interval over the pairs.
+
+    To first order the ratio r = mean(v) / mean(c) errs like the mean of (v_i - r c_i) / mean(c),
+    so that pairs of great weight in both, e.g. long clips, do not widen the interval. The relative
+    error of mean(c) must be small for it.
+
+    Args:
+        values: One number per pair.
+        control: The number beside each of them; their sum is not 0.
+
+    Raises:
+        ValueError: There are no pairs, a number has no partner, one is not finite, or the control's
+            sum is 0.
+    """
+    one, other = _pairs(values, control)
+    if not other.sum():
+        raise ValueError("control: expected numbers whose sum is not 0")
+    ratio = float(one.mean() / other.mean())
+    spread = interval_of((one - ratio * other) / other.mean())
+    return Interval(ratio, spread.half_width, spread.count)
 
 
 def draw_means(values: Mapping[tuple[int, int], float]) -> dict[int, float]:

@@ -12,6 +12,7 @@ from skelaug.metrics.paired import (
     holm,
     nested_difference,
     paired_difference,
+    ratio_of_means,
 )
 
 
@@ -131,3 +132,30 @@ def test_holm_by_hand():
 def test_a_p_value_beyond_one_is_refused():
     with pytest.raises(ValueError, match="from 0 to 1"):
         holm([0.5, math.nan])
+
+
+def test_the_ratio_of_means_and_its_error_against_leaving_one_pair_out():
+    # the jackknife: (n - 1) / n times the squared deviations of the ratios without one pair
+    rng = np.random.default_rng(0)
+    control = rng.uniform(1, 3, 400)
+    values = 0.3 * control + rng.normal(0, 0.1, 400)
+    found = ratio_of_means(values, control)
+    assert found.mean == pytest.approx(values.sum() / control.sum(), rel=1e-12)
+    kept = [np.arange(400) != k for k in range(400)]
+    ratios = np.array([values[k].sum() / control[k].sum() for k in kept])
+    error = math.sqrt(399 / 400 * ((ratios - ratios.mean()) ** 2).sum())
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 399) * error, rel=0.02)
+
+
+def test_a_constant_ratio_is_certain_whatever_the_pairs_weigh():
+    control = np.array([1.0, 100.0, 3.0])
+    found = ratio_of_means(0.25 * control, control)
+    assert found.mean == pytest.approx(0.25)
+    assert found.half_width == pytest.approx(0, abs=1e-12)
+
+
+def test_a_ratio_needs_pairs_and_a_control():
+    with pytest.raises(ValueError, match="equally long"):
+        ratio_of_means([1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="sum is not 0"):
+        ratio_of_means([1.0, 2.0], [1.0, -1.0])
