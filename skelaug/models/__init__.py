@@ -22,6 +22,8 @@ from skelaug.models.frame_guide import FrameGuide
 from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
 from skelaug.models.hgvae import HGVAE
+from skelaug.models.hm_vae import HMVAE
+from skelaug.models.motion_vae import MotionVAE
 from skelaug.models.noisy_unet_guide import NoisyUNetGuide
 from skelaug.models.recognizers import RECOGNIZERS
 from skelaug.models.rivals import RIVALS
@@ -45,7 +47,11 @@ GUIDES: Mapping[str, Constructor] = {
     "noisy-unet": NoisyUNetGuide,
 }
 CLASSIFIERS: Mapping[str, Constructor] = {"gru": GRUClassifier}
-MOTION_PRIORS: Mapping[str, Constructor] = {"hgvae": HGVAE}
+MOTION_PRIORS: Mapping[str, Constructor] = {
+    "hgvae": HGVAE,
+    "motion-vae": MotionVAE,
+    "hm-vae": HMVAE,
+}
 
 
 def build(

@@ -14,11 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skelaug.models.gaussian import Gaussian
-from skelaug.models.latent_levels import at_least_float32
+from skelaug.models.latent_levels import LOGVAR_RANGE, at_least_float32
 
 __all__ = ["GaussianHead", "Graph", "GraphBlock", "GraphConvolution", "ReZero"]
-
-_LOGVAR = (-20.0, 3.0)
 
 
 class Graph(NamedTuple):
@@ -101,4 +99,4 @@ class GaussianHead(nn.Module):
         mean, logvar = (
             at_least_float32(part(A)).transpose(0, 1) for part in (self.mean, self.logvar)
         )
-        return Gaussian(mean, logvar.clamp(*_LOGVAR))
+        return Gaussian(mean, logvar.clamp(*LOGVAR_RANGE))

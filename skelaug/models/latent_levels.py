@@ -20,6 +20,7 @@ from skelaug.models.gaussian import Gaussian, kl_divergence, log_density
 from skelaug.shapes import check_shape
 
 __all__ = [
+    "LOGVAR_RANGE",
     "Inference",
     "Level",
     "at_least_float32",
@@ -29,6 +30,10 @@ __all__ = [
     "standard_normal",
     "training_terms",
 ]
+
+
+# of every head; not in the publication of HG-VAE, but in its code
+LOGVAR_RANGE = (-20.0, 3.0)
 
 
 class Level(NamedTuple):

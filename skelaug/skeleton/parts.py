@@ -1,4 +1,4 @@
-"""Body parts of a skeleton tree that are equally large, found from its shape alone."""
+"""Body parts of a skeleton: equally large ones from its tree alone, and groups of its joints."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from skelaug.skeleton.graph import hops
+from skelaug.skeleton.layout import SkeletonLayout
 
-__all__ = ["equal_parts"]
+__all__ = ["body_groups", "equal_parts"]
 
 
 def equal_parts(parents: Sequence[int], size: int = 3) -> tuple[tuple[int, ...], ...]:
@@ -70,3 +71,31 @@ def _trunk(children: Mapping[int, Sequence[int]]) -> list[int]:
         alone = [child for child in shapes if [*shapes.values()].count(shapes[child]) == 1]
         joint = max(alone, key=lambda child: len(shapes[child]), default=None)
     return trunk
+
+
+def body_groups(layout: SkeletonLayout, count: int = 6) -> tuple[tuple[int, ...], ...]:
+    """Disjoint groups of joints that cover a body: its parts, the trunk cut into two.
+
+    The body parts of a layout (trunk, arms, legs), of which the one that holds the root is cut into
+    the half near the root and the half far from it; then, while there are fewer than `count`, the
+    largest group is cut in the same way. A layout without parts starts as one group.
+
+    Args:
+        layout: The skeleton.
+        count: Groups at least, where it has the joints.
+
+    Returns:
+        The joints of each group, ascending; every joint is in exactly one.
+    """
+    from_root = hops(layout.parents)[layout.root]
+    rest = set(range(layout.num_joints)) - {j for part in layout.parts.values() for j in part}
+    groups = [sorted(part) for part in (*layout.parts.values(), rest) if part]
+    while len(groups) < min(count, layout.num_joints):
+        trunk = next(group for group in groups if layout.root in group)
+        first_cut = len(groups) == len(layout.parts) and len(trunk) > 1
+        cut = trunk if first_cut else max(groups, key=len)
+        outwards = sorted(cut, key=lambda joint: (from_root[joint], joint))
+        middle = (len(cut) + 1) // 2
+        where = groups.index(cut)
+        groups[where : where + 1] = [sorted(outwards[:middle]), sorted(outwards[middle:])]
+    return tuple(tuple(group) for group in groups)
