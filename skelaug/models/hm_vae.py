@@ -130,10 +130,17 @@ class HMVAE(nn.Module):
         return Inference((top, bottom), self._output(top.z, bottom.z, labels))
 
     def forward(
-        self, x: Tensor, seen: Tensor, known: Tensor, labels: Tensor | None, noise: Tensor
+        self,
+        x: Tensor,
+        seen: Tensor,
+        known: Tensor,
+        labels: Tensor | None,
+        noise: Tensor,
+        shown: Tensor | None = None,
     ) -> Tensor:
         """Log-likelihood and both divergences in nats, N 3; as `HGVAE.forward`."""
-        return training_terms(self.infer(x, labels=labels, seen=seen, noise=noise), x, known)
+        read = x if shown is None else shown
+        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
 
     def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Sum of log N(mu_q; 0, I) over the two levels in nats, N; it does not depend on labels."""

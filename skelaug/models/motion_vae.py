@@ -100,10 +100,17 @@ class MotionVAE(nn.Module):
         return Inference((level,), self._output(level.z, labels))
 
     def forward(
-        self, x: Tensor, seen: Tensor, known: Tensor, labels: Tensor | None, noise: Tensor
+        self,
+        x: Tensor,
+        seen: Tensor,
+        known: Tensor,
+        labels: Tensor | None,
+        noise: Tensor,
+        shown: Tensor | None = None,
     ) -> Tensor:
         """Log-likelihood and divergence of each sample in nats, N 2; as `HGVAE.forward`."""
-        return training_terms(self.infer(x, labels=labels, seen=seen, noise=noise), x, known)
+        read = x if shown is None else shown
+        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
 
     def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Log N(mu_q; 0, I) in nats, N; it does not depend on labels."""
@@ -149,7 +156,9 @@ class MotionVAE(nn.Module):
 def _layers(*sizes: int) -> nn.Sequential:
     return nn.Sequential(
         *(
-            nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.GELU())
+            nn.Sequential(
+                nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.GELU()
+            )
             for inputs, outputs in pairwise(sizes)
         )
     )
