@@ -23,6 +23,8 @@ EXAMPLES = [
     "skelaug train action2motion data.h5 --out a2m --split subject=1,2 --dry-run",
     "skelaug train recognizer data.h5 --out r --split subject=1,2 --set optimisation.steps=9",
     "skelaug train recognizer data.h5 --out few --init-from kinect20 --set optimisation.steps=20",
+    "skelaug train hgvae data.h5 --out prior --split subject=1,2 --set optimisation.steps=20",
+    "skelaug train hgvae data.h5 --out actions --set conditional=true --dry-run",
     "skelaug train recognizer data.h5 --out ctr --preset paper --set model.name=ctr-gcn --dry-run",
     "skelaug train diffusion data.h5 --out run --split subject=1,2 --dry-run",
     "skelaug train diffusion data.h5 --out run --preset paper --dry-run --json",
@@ -34,6 +36,7 @@ _WORKFLOWS = {
     "recognizer": ("train_recognizer", "TrainRecognizerConfig"),
     "action2motion": ("train_action2motion", "TrainAction2MotionConfig"),
     "actor": ("train_actor", "TrainActorConfig"),
+    "hgvae": ("train_hgvae", "TrainHgvaeConfig"),
 }
 
 
@@ -42,7 +45,7 @@ def train(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="What to train: diffusion, guide, recognizer, action2motion or actor.",
+            help="What to train: diffusion, guide, recognizer, hgvae, action2motion or actor.",
         ),
     ],
     data: Annotated[
@@ -111,6 +114,11 @@ def train(
     action2motion and actor are other papers' generators, to compare with: `skelaug synth` draws
     from their runs as from a diffusion model's, without sampler, steps and guide.
 
+    hgvae is a model of how bodies move, from clips with or without labels: `skelaug impute` fills
+    gaps with it, `skelaug score` says what is unlike its training clips, whose mean score and
+    spread are in RUN/scores.json. With --set conditional=true it learns whole labelled clips, and
+    `skelaug synth` draws from it. --set model.name=motion-vae or hm-vae are the paper's baselines.
+
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.
 
@@ -178,9 +186,12 @@ def _show(report: TrainReport) -> None:
         return
     hidden = {"step", *report.best}
     facts |= {f"last {key}": value for key, value in report.log.items() if key not in hidden}
-    tables = ("classes", "confusion")
+    tables = ("classes", "confusion", "posterior")
     facts |= {f"test {key}": value for key, value in report.scores.items() if key not in tables}
     facts |= {f"best {key}": value for key, value in report.best.items()}
+    if "posterior" in report.scores:
+        own = report.scores["posterior"]
+        facts["log-posterior of training clips"] = f"{own['mean']:.1f} ± {own['std']:.1f}"
     render.facts(facts, title=f"trained {named}: {report.run}")
     if "classes" in report.scores:
         rows = [[name, accuracy] for name, accuracy in report.scores["classes"].items()]

@@ -44,7 +44,7 @@ def log_posteriors(
             continue
         stride = form.stride(track.fps)
         rows = torch.from_numpy(window_frames(len(track.observed), form.frames, stride, hop))
-        observed = torch.from_numpy(np.asarray(track.observed))
+        observed = torch.from_numpy(np.array(track.observed))
         x = torch.from_numpy(np.where(track.observed[..., None], track.positions, 0)).float()
         values = []
         for start in range(0, len(rows), _CHUNK):

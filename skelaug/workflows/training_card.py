@@ -22,15 +22,23 @@ def card(checkpoint: Checkpoint, scores: Mapping[str, Any] | None = None) -> str
         for name, value in (scores or {}).items()
         if isinstance(value, int | float)
     ]
+    if "posterior" in meta:
+        own = meta["posterior"]
+        found.append(
+            f"- log-posterior of {own['clips']} training clips: {own['mean']:.1f} with a standard "
+            f"deviation of {own['std']:.1f} nats"
+        )
     article = "An" if meta["what"][0] in "aeiou" else "A"
+    classes, unlabelled = sum(n > 0 for n in counts.values()), meta.get("unlabelled", 0)
+    subject = f"{classes} actions" if classes else "clips without labels"
     lines = [
-        f"# {article} {meta['what']} model of {sum(n > 0 for n in counts.values())} actions",
+        f"# {article} {meta['what']} model of {subject}",
         "",
         f"- network: {checkpoint.kind}, {meta['parameters']:,} weights",
         f"- joints: {checkpoint.layout.num_joints} ({checkpoint.layout.name})",
         f"- data: {meta['data']['name']}, SHA-256 {meta['data']['sha256']}",
-        f"- training part: {sum(counts.values())} clips, rule {meta['split']['rule'] or 'all'!r}, "
-        f"subjects {subjects}",
+        f"- training part: {sum(counts.values()) + unlabelled} clips, "
+        f"rule {meta['split']['rule'] or 'all'!r}, subjects {subjects}",
         f"- training: {meta['steps']:,} steps of {meta['batch']}, seed {meta['seed']}; "
         f"weights of step {meta['step']:,}",
         f"- made by: skelaug {meta['version']}",

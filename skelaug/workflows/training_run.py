@@ -104,6 +104,7 @@ class Plan(Generic[M]):
         check: Raises a DataError where the clips cannot be learnt from, and returns warnings.
         conclude: Looks at the finished model, writes into the run directory what else belongs to
             it, and returns scores (plain JSON values), or None.
+        samples: Samples of one epoch; None = as many as there are clips.
     """
 
     what: str
@@ -119,6 +120,7 @@ class Plan(Generic[M]):
     evaluate_every: int = 0
     check: Callable[[TrainingClips], list[str]] | None = None
     conclude: Callable[[M, RunDirectory, Progress], dict[str, Any]] | None = None
+    samples: Callable[[TrainingClips], int] | None = None
 
 
 class TrainReport(BaseModel, frozen=True):
@@ -224,7 +226,7 @@ def conduct(
     clips = _clips_of(config)
     if plan.check:
         plan.check(clips)
-    config = _bounded(config, len(clips.rows))
+    config = _bounded(config, plan.samples(clips) if plan.samples else len(clips.rows))
     directory, inputs = RunDirectory(config.out), {**clips.inputs, **plan.inputs}
     directory.check(config, inputs, resume=resume, force=force)
     if config.optimisation.batch < place.world:
@@ -290,9 +292,9 @@ def _clips_of(config: TrainingConfig) -> TrainingClips:
     )
 
 
-def _bounded(config: TrainingConfig, clips: int) -> TrainingConfig:
+def _bounded(config: TrainingConfig, samples: int) -> TrainingConfig:
     """The configuration with the steps that its `max_epochs` leave."""
-    return config.model_copy(update={"optimisation": config.optimisation.for_clips(clips)})
+    return config.model_copy(update={"optimisation": config.optimisation.for_clips(samples)})
 
 
 def _task(

@@ -45,3 +45,12 @@ def test_what_is_not_known_is_said():
     assert "licence of the data: not stated" in text
     assert "subjects unknown" in text
     assert "rule 'all'" in text
+
+
+def test_a_model_of_motion_names_clips_without_labels_and_its_log_posterior():
+    posterior = {"mean": -812.345, "std": 91.2, "clips": 15}
+    text = card(checkpoint(what="hgvae", unlabelled=3, posterior=posterior))
+    assert "training part: 15 clips" in text
+    assert "log-posterior of 15 training clips: -812.3 with a standard deviation of 91.2" in text
+    nameless = card(checkpoint(what="hgvae", clips={"jump": 0}, unlabelled=3))
+    assert nameless.startswith("# A hgvae model of clips without labels")
