@@ -104,9 +104,7 @@ class _Climb:
     def __init__(self, prior: MotionPrior, cut: TrackWindows, batch: int) -> None:
         self.prior, self.cut = prior, cut
         self.missing = ~cut.observed
-        self.chunks = torch.split(
-            cut.with_gaps, batch
-        )  # the log-posterior of the others is constant
+        self.chunks = cut.chunks(cut.with_gaps, batch)  # elsewhere it is constant
         home = cut.body_of_frame()
         self.home = home._replace(origin=torch.zeros_like(home.origin))
 

@@ -145,7 +145,8 @@ def _neighbours(observed: _Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _lengths(gap: Gap, frames: int) -> Iterator[int]:
     """The gap's length, then its halves down to the least that its kind allows."""
     least = SHORT_FRAMES + 1 if gap.kind is GapKind.LONG else 1
-    length = min(gap.frames, frames - (1 if gap.kind is GapKind.OPEN else 2))
+    most = SHORT_FRAMES if gap.kind is GapKind.SHORT else gap.frames
+    length = min(gap.frames, most, frames - (1 if gap.kind is GapKind.OPEN else 2))
     while length > least:
         yield length
         length //= 2

@@ -82,13 +82,12 @@ def _rebuilt(prior: MotionPrior, cut: TrackWindows, begun: Tensor, batch: int) -
 
     All windows of a clip count, since residuals are taken from the measured frames beside a gap.
     """
-    every = torch.arange(len(cut.frames), device=cut.frames.device)
     made = []
-    for chunk in torch.split(every, batch):
+    for chunk in cut.chunks(cut.every, batch):
         seen = cut.seen(chunk)
         x = cut.form.shown(cut.features(begun, chunk), seen)
         made.append(cut.in_metres(prior.reconstruct(x, seen=seen).mean.to(begun), chunk))
-    return cut.blend(torch.cat(made), every)
+    return cut.blend(torch.cat(made), cut.every)
 
 
 def _joined_root(

@@ -91,6 +91,16 @@ class TrackWindows:
         missing = ~self.observed[self.frames].flatten(1).all(dim=1)
         return (missing & can_be[self.track]).nonzero()[:, 0]
 
+    @property
+    def every(self) -> Tensor:
+        """Numbers of all windows."""
+        return torch.arange(len(self.frames), device=self.frames.device)
+
+    @staticmethod
+    def chunks(windows: Tensor, size: int) -> tuple[Tensor, ...]:
+        """Numbers of windows, at most `size` at a time; nothing where there are none."""
+        return tuple(torch.split(windows, size)) if len(windows) else ()
+
     def body(self, windows: Tensor) -> BodyFrames:
         """The body frames of some windows."""
         return BodyFrames(*(part[windows] for part in self.bodies))
@@ -195,9 +205,8 @@ def mean_motions(cut: TrackWindows) -> list[NDArray[np.floating]]:
     `FILLERS` take as `mean`.
     """
     w, t = cut.frames.shape
-    every = torch.arange(w, device=cut.frames.device)
     still = cut.bodies.origin.new_zeros(w, cut.form.nodes, t)
-    return cut.split(cut.blend(cut.in_metres(still, every), every))
+    return cut.split(cut.blend(cut.in_metres(still, cut.every), cut.every))
 
 
 def _triangle(frames: int) -> Tensor:

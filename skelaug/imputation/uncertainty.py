@@ -58,7 +58,7 @@ def spread(
     keys = _window_keys(cut, addresses)
     root = cut.form.layout.root
     variances = []
-    for chunk in torch.split(gaps, batch):
+    for chunk in cut.chunks(gaps, batch):
         size = prior.noise_shape[0]
         noises = [
             torch.randn(samples, size, generator=generator(seed, Stream.POSTERIOR, *keys[w]))
