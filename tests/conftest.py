@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -284,8 +285,14 @@ def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any
     return folder
 
 
+@pytest.fixture(scope="session")
+def _priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each prior that tests ask for lies once, to be copied."""
+    return tmp_path_factory.mktemp("priors")
+
+
 @pytest.fixture
-def make_prior(tmp_path: Path) -> Callable[..., Path]:
+def make_prior(tmp_path: Path, _priors: Path) -> Callable[..., Path]:
     """``make_prior(name="prior", layout=, frames=16, file="model", meta={})``: a run folder.
 
     A small HG-VAE with random weights. It knows the form and the log-posteriors of the 24 labelled
@@ -300,9 +307,10 @@ def make_prior(tmp_path: Path) -> Callable[..., Path]:
         file: str = "model",
         meta: dict[str, Any] | None = None,
     ) -> Path:
-        return _write_prior(
-            tmp_path / name, layout=layout, frames=frames, file=file, meta=meta or {}
-        )
+        made = _priors / f"{zlib.crc32(repr((layout, frames, file, meta)).encode())}"
+        if not made.exists():
+            _write_prior(made, layout=layout, frames=frames, file=file, meta=meta or {})
+        return Path(shutil.copytree(made, tmp_path / name, dirs_exist_ok=True))
 
     return make
 
