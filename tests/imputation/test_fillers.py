@@ -90,7 +90,9 @@ def test_an_unseen_root_is_where_the_measured_joints_put_it(make_track, make_mot
     """A body that is the mean pose itself has its root found exactly."""
     truth = make_motion(30)
     track = make_track(30, (slice(None), 0), (slice(4, 8), 2))
-    filled = FILLERS[name](track.positions, track.observed, truth + [0.3, 0.1, -2], root=ROOT)
+    filled = FILLERS[name](
+        track.positions, track.observed, truth + np.array([0.3, 0.1, -2]), root=ROOT
+    )
     np.testing.assert_allclose(filled[:, ROOT], truth[:, ROOT], atol=1e-12)
 
 
