@@ -2,6 +2,7 @@
 
     python pipelines/table1_generators.py utd.h5 --out runs/table1-utd
     python pipelines/table1_generators.py ucla.h5 --out runs/table1-ucla --steps 1200
+    python pipelines/table1_generators.py utd.h5 --out runs/hgvae-utd --generators hgvae diffusion
 
 Every generator learns from the training part for the same number of steps and draws the same
 number of clips of each class; `skelaug eval` scores them with recognizers that it trains once.

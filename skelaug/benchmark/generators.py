@@ -97,4 +97,7 @@ GENERATORS: Mapping[str, GeneratorSpec] = {
     "paper-unet": _paper("guided by a noisy UNet", guide="noisy-unet"),
     "action2motion": GeneratorSpec("frame-wise GRU-VAE", what="action2motion"),
     "actor": GeneratorSpec("transformer VAE", what="actor"),
+    "hgvae": GeneratorSpec(
+        "hierarchical graph VAE, told the class", what="hgvae", settings={"conditional": True}
+    ),
 }

@@ -35,6 +35,7 @@ from skelaug.workflows import (
     train_actor,
     train_diffusion,
     train_guide,
+    train_hgvae,
 )
 from skelaug.workflows.extra_clips import ExtraConfig, extra_clips
 from skelaug.workflows.leaks import find_leaks
@@ -52,6 +53,7 @@ _WORKFLOWS: Mapping[str, tuple[Any, Any]] = {
     "guide": (train_guide, train_guide.TrainGuideConfig),
     "action2motion": (train_action2motion, train_action2motion.TrainAction2MotionConfig),
     "actor": (train_actor, train_actor.TrainActorConfig),
+    "hgvae": (train_hgvae, train_hgvae.TrainHgvaeConfig),
 }
 
 

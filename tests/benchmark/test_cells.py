@@ -43,8 +43,8 @@ TINY = {
 }
 
 
-def table_of(data: Path, out: Path, **settings) -> Table:
-    values = {"mode": "incremental", "split": "subject=1,2", "seeds": 1, "ratios": (0.5,), **TINY}
+def table_of(data: Path, out: Path, *, tiny=TINY, **settings) -> Table:
+    values = {"mode": "incremental", "split": "subject=1,2", "seeds": 1, "ratios": (0.5,), **tiny}
     flags = {"data": data, "out": out, **settings}
     config = load(BenchConfig, preset=values, flags=flags).resolved()
     file = SequenceFile(data)
@@ -72,6 +72,27 @@ def test_every_generator_trains_from_settings_that_exist():
     for spec in GENERATORS.values():
         if spec.guide is not None:
             load(TrainGuideConfig, preset=spec.guide, flags={"data": Path("a"), "out": Path("b")})
+
+
+def test_hgvae_learns_labelled_clips_and_draws_some_of_each_class(data_file, tmp_path):
+    settings = {
+        "optimisation": {"steps": 3, "batch": 8},
+        "model": {"arguments": {"level_features": [4, 4, 4, 8], "width": 8}},
+        "codec": {"frames": 8},
+    }
+    tiny = {**TINY, "generator_settings": settings, "synth_settings": {}}
+    table = table_of(data_file, tmp_path, tiny=tiny, generators=("hgvae",))
+    place = next(place for place in table.tasks if place.generator == "hgvae")
+    pool = next(need for need in table.tasks[place].needs if need.kind == "pool")
+    grid = table.cells.grid
+    grid.complete([pool])
+    with SequenceFile(grid.path(pool) / CLIPS) as drawn:
+        counts = Counter(drawn.label_name(i) for i in range(len(drawn)))
+        assert len(counts) == 4
+        assert len(set(counts.values())) == 1
+        assert (drawn.sources == Source.SYNTHETIC).all()
+        assert all(clip.observed.all() and clip.num_frames > 1 for clip in drawn)
+        assert drawn.provenance[-1]["recipe"]["sampler"] == "prior"
 
 
 def test_every_arm_takes_the_same_steps_on_the_same_test_clips(data_file, tmp_path):
