@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 
 from skelaug.skeleton.graph import rerooted
+from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import LAYOUTS, get_layout
-from skelaug.skeleton.parts import equal_parts
+from skelaug.skeleton.parts import body_groups, equal_parts
 
 trees = st.integers(1, 14).flatmap(
     lambda v: st.tuples(*(st.integers(0, max(joint - 1, 0)) for joint in range(1, v)))
@@ -103,3 +104,29 @@ def test_every_layout_has_parts_of_three(layout: str) -> None:
     assert {joint for part in parts for joint in part} == set(range(len(parents)))
     # a tree that hangs on another joint is cut too
     equal_parts(rerooted(parents, len(parents) - 1))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_groups_of_a_body_are_six_and_share_no_joint(name: str) -> None:
+    layout = get_layout(name)
+    groups = body_groups(layout)
+    assert len(groups) == 6
+    assert sorted(joint for group in groups for joint in group) == list(range(layout.num_joints))
+    sides = [group for group in groups if group in set(layout.parts.values())]
+    assert len(sides) == 4  # arms and legs as they are, the trunk in two
+
+
+def test_the_six_groups_of_kinect() -> None:
+    assert names("kinect_20", body_groups(get_layout("kinect_20")))[:2] == [
+        "hip_center spine",
+        "shoulder_center head",
+    ]
+
+
+@pytest.mark.parametrize(("joints", "expected"), [(1, 1), (4, 4), (9, 6)])
+def test_groups_of_a_layout_without_parts(joints: int, expected: int) -> None:
+    names = tuple(f"j{i}" for i in range(joints))
+    layout = SkeletonLayout(name="chain", joints=names, parents=tuple(range(-1, joints - 1)))
+    groups = body_groups(layout)
+    assert len(groups) == expected
+    assert sorted(joint for group in groups for joint in group) == list(range(joints))
