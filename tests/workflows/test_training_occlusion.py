@@ -54,6 +54,13 @@ def test_stretches_touch_both_ends_of_windows_and_lie_inside() -> None:
     assert int((gone.any(dim=1) & ~first & ~last).sum()) > 20
 
 
+def test_every_frame_is_hidden_equally_often() -> None:
+    """A stretch may begin before the window: its ends are no safer than its middle."""
+    share = drawn(1.0, count=4000).all(dim=2).float().mean(dim=0)
+    error = float((share.mean() * (1 - share.mean()) / 4000).sqrt())
+    assert float((share - share.mean()).abs().max()) < 5 * error
+
+
 def test_the_draw_depends_on_its_generator_alone() -> None:
     assert torch.equal(drawn(0.5, count=8, seed=3), drawn(0.5, count=8, seed=3))
     assert not torch.equal(drawn(0.5, count=8, seed=3), drawn(0.5, count=8, seed=4))
