@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,15 +80,16 @@ class TrainedPrior:
         told = self.checkpoint.meta.get("posterior")
         try:
             numbers: Mapping[str, Any] = dict(told or {})
-            found = TrainingPosterior(
-                float(numbers["mean"]), float(numbers["std"]), int(numbers["clips"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            mean, std, clips = (float(numbers[key]) for key in ("mean", "std", "clips"))
+            is_usable = math.isfinite(mean) and 0 < std < math.inf
+        except (KeyError, TypeError, ValueError):
+            is_usable = False
+        if not is_usable:
             raise DataError(
                 f"{self.path}: expected the log-posterior of its training clips, got {told!r}; "
-                f"train the model again"
-            ) from error
-        return found
+                f"train the model again, on several clips"
+            )
+        return TrainingPosterior(mean, std, int(clips))
 
     def check_clips(self, layout: SkeletonLayout, coordinates: int, *, where: str) -> None:
         """Make sure that clips have the joints that the prior knows, in three dimensions.

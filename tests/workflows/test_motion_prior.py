@@ -52,7 +52,16 @@ def test_what_is_no_prior_is_refused(make_prior, make_model, make_recognizer):
         load_prior(make_prior("drawn", meta={"windows": None}))
 
 
-@pytest.mark.parametrize("told", [None, {}, {"mean": 1.0}, {"mean": "x", "std": 1, "clips": 2}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        {},
+        {"mean": 1.0},
+        {"mean": "x", "std": 1, "clips": 2},
+        {"mean": 1.0, "std": 0.0, "clips": 1},
+    ],
+)
 def test_without_the_scores_of_its_training_clips_it_cannot_judge(make_prior, told):
     prior = load_prior(make_prior(meta={"posterior": told}))
     with pytest.raises(DataError, match="expected the log-posterior of its training clips"):
