@@ -19,6 +19,7 @@ from skelaug.cli import (
     exits,
     export,
     images,
+    impute,
     info,
     models,
     predict,
@@ -81,6 +82,7 @@ _mount(evaluate.evaluate, evaluate.EXAMPLES, name="eval")
 _mount(bench.bench, bench.EXAMPLES)
 _mount(advise.advise, advise.EXAMPLES)
 _mount(predict.predict, predict.EXAMPLES)
+_mount(impute.impute, impute.EXAMPLES)
 _mount(export.export, export.EXAMPLES)
 _mount(view.view, view.EXAMPLES)
 _mount(models.models, models.EXAMPLES)

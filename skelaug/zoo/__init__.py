@@ -65,7 +65,8 @@ def find_weights(model: Path, role: str) -> Path:
 
     Args:
         model: What `find_model` returned.
-        role: ``diffusion``, ``guide``, ``evaluator`` or another file name without its ending.
+        role: ``diffusion``, ``guide``, ``recognizer``, ``hgvae`` (the motion prior of `impute` and
+            `score`) or another file name without its ending.
 
     Raises:
         NotFoundError: The model has no such weights.

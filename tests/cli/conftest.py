@@ -22,7 +22,7 @@ from skelaug.image.codec import ImageCodec, fitted_codec
 from skelaug.image.store import ImageSchema, write_images
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import get_layout
-from skelaug.skeleton.sequence import Source
+from skelaug.skeleton.sequence import SkeletonSequence, Source
 
 RECIPE = """\
 file: poses.npz
@@ -117,6 +117,16 @@ def _raw_recordings(folder: Path) -> None:
         archive.add(folder / "recordings", arcname="Skeleton")
 
 
+def _with_gap(clip: SkeletonSequence) -> SkeletonSequence:
+    """The clip without an arm for half a second, and less sure of a leg."""
+    observed, positions = clip.observed.copy(), clip.positions.copy()
+    observed[5:20, 0, 4:7] = False
+    positions[~observed] = np.nan
+    confidence = observed.astype(np.float32)
+    confidence[8:12, 0, 13:15] *= 0.3
+    return clip.replaced(observed=observed, positions=positions, confidence=confidence)
+
+
 def _layout(joints: list[str]) -> str:
     return yaml.safe_dump({"name": "mine", "joints": joints, "parents": [None, *joints[:-1]]})
 
@@ -136,17 +146,19 @@ def sandbox(
     write_file: Callable,
     make_model: Callable,
     make_recognizer: Callable,
+    make_prior: Callable,
 ) -> Path:
-    """The current folder of a test: data.h5, synthetic.h5, kicks.h5, images.h5 and raw files.
+    """The current folder of a test: data.h5, gaps.h5, synthetic.h5, kicks.h5, images.h5, raw files.
 
-    A tiny model with random weights stands in for the packaged one; `recognizer` and `bones` are
-    such runs.
+    A tiny model with random weights stands in for the packaged one; `recognizer`, `bones` and
+    `prior` are such runs.
     """
     full = _everything / "files"
     if not full.exists():
         full.mkdir()
         clips = labelled_clips()
         write_file(full / "data.h5", clips)
+        write_file(full / "gaps.h5", [_with_gap(clip) for clip in clips], has_confidence=True)
         drawn = [
             clip.replaced(name=f"synthetic {clip.name}", source=Source.SYNTHETIC, seed=7)
             for clip in labelled_clips(missing=0.01)
@@ -172,11 +184,13 @@ def sandbox(
         (full / "my_layout.yaml").write_text(_layout(["hip", "chest", "head"]))
         make_recognizer(full / "recognizer")
         make_recognizer(full / "bones", streams=("bone",), seed=1)
+        make_prior(full / "prior")
     folder = tmp_path / "sandbox"
     shutil.copytree(full, folder)
     monkeypatch.chdir(folder)
     packaged = make_model("zoo/kinect20")
     shutil.copy(full / "recognizer" / "model.safetensors", packaged / "recognizer.safetensors")
+    shutil.copy(full / "prior" / "model.safetensors", packaged / "hgvae.safetensors")
     monkeypatch.setattr(zoo, "_HERE", packaged.parent)
     return folder
 

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from skelaug.imputation.tracks import Track
+from skelaug.workflows.imputation_methods import Completer, has_spread, needs_model
+from skelaug.workflows.imputation_report import METHODS, ImputeConfig
+from skelaug.workflows.motion_prior import load_prior
+
+
+@pytest.fixture
+def completer(make_prior, tmp_path):
+    settings = ImputeConfig(data=tmp_path / "a.h5", out=tmp_path / "b.h5", steps=2, samples=2)
+    return Completer(load_prior(make_prior()), settings)
+
+
+def tracks(make_sequence, frames=(20, 33, 9)):
+    """A gap, a joint that is never seen, and a missing root."""
+    found = []
+    for number, t in enumerate(frames):
+        clip = make_sequence(frames=t, seed=number)
+        observed = clip.observed[:, 0].copy()
+        observed[3:7, number : number + 3] = False
+        observed[:, 12] = observed[:, 12] & (number != 1)
+        found.append(Track(clip.positions[:, 0], observed, clip.fps))
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_fills_every_gap_and_keeps_what_was_measured(completer, make_sequence, method):
+    given = tracks(make_sequence)
+    for track, filled in zip(given, completer.fill(method, given), strict=True):
+        assert filled.dtype == np.float32
+        assert np.isfinite(filled).all()
+        kept = filled[track.observed].tobytes() == track.positions[track.observed].tobytes()
+        assert kept
+        assert not np.array_equal(filled, track.positions)
+
+
+@pytest.mark.parametrize("method", ["ascent", "hgvae", "linear"])
+def test_a_clip_does_not_depend_on_those_beside_it(completer, make_sequence, method, monkeypatch):
+    given = tracks(make_sequence)
+    together = completer.fill(method, given)
+    monkeypatch.setattr("skelaug.workflows.imputation_methods._FRAMES", 25)
+    for one, other in zip(together, completer.fill(method, given), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_without_a_model_there_are_the_methods_along_time(make_sequence, tmp_path):
+    alone = Completer(None, ImputeConfig(data=tmp_path, out=tmp_path))
+    assert alone.methods == ("hold", "linear", "cubic")
+    assert [m for m in METHODS if not needs_model(m)] == ["hold", "linear", "cubic"]
+    assert [m for m in METHODS if has_spread(m)] == ["reconstruction", "ascent", "hgvae"]
+    given = tracks(make_sequence)
+    for track, filled in zip(given, alone.fill("cubic", given), strict=True):
+        known = track.observed.any(axis=0)
+        assert np.isfinite(filled[:, known]).all()
+        assert np.isnan(filled[:, ~known]).all()
+    with pytest.raises(ValueError, match="expected one of"):
+        alone.fill("hgvae", given)
+    with pytest.raises(ValueError, match="expected a model"):
+        alone.spread(given, [], [])
+
+
+def test_the_papers_ascent_starts_at_the_mean_and_ours_at_the_reconstruction(
+    completer, make_sequence
+):
+    given = tracks(make_sequence)
+    still = Completer(completer.prior, completer._config.model_copy(update={"rate": 1e-9}))
+    for method, start in [("ascent", "mean"), ("hgvae", "reconstruction")]:
+        for one, other in zip(still.fill(method, given), still.fill(start, given), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_spread_is_positive_where_something_was_filled_and_follows_the_address(
+    completer, make_sequence
+):
+    given = tracks(make_sequence)
+    filled = completer.fill("reconstruction", given)
+    first = completer.spread(given, filled, [0, 1, 2])
+    second = completer.spread(given[1:], filled[1:], [1, 5])
+    for track, values in zip(given, first, strict=True):
+        assert (values[~track.observed] > 0).all()
+        assert (values[track.observed] == 0).all()
+    np.testing.assert_allclose(first[1], second[0], rtol=1e-4)
+    assert not np.allclose(first[2], second[1], rtol=1e-3)
+
+
+def test_the_rate_of_the_ascent_is_what_was_asked_for(completer, make_sequence):
+    given = tracks(make_sequence)
+    wild = Completer(completer.prior, completer._config.model_copy(update={"rate": 3.0}))
+    start = completer.fill("mean", given)
+    far = [np.abs(a - b).max() for a, b in zip(wild.fill("ascent", given), start, strict=True)]
+    near = [
+        np.abs(a - b).max() for a, b in zip(completer.fill("ascent", given), start, strict=True)
+    ]
+    assert max(far) > 3 * max(near)

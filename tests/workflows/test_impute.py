@@ -1,0 +1,273 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skelaug.data.store import SequenceFile
+from skelaug.errors import DataError, NotFoundError, UsageError
+from skelaug.files import sha256
+from skelaug.skeleton.sequence import Source
+from skelaug.workflows import impute as workflow
+from skelaug.workflows.imputation_report import ImputeConfig
+from skelaug.workflows.provenance import run_record_path
+
+
+def hidden(clip, number):
+    """The clip with a gap of one of four kinds, or whole."""
+    observed, positions = clip.observed.copy(), clip.positions.copy()
+    t = len(observed)
+    frames = [slice(4, 8), slice(5, t - 5), slice(t - 6, t), slice(0, t), slice(0, 0)][number % 5]
+    observed[frames, 0, 5:7] = False
+    positions[~observed] = np.nan
+    return clip.replaced(observed=observed, positions=positions)
+
+
+@pytest.fixture
+def gaps(tmp_path, labelled_clips, write_file):
+    clips = [hidden(clip, number) for number, clip in enumerate(labelled_clips())]
+    return write_file(tmp_path / "gaps.h5", clips)
+
+
+@pytest.fixture
+def settings(tmp_path, gaps, make_prior):
+    """Of a run that takes a second or so."""
+    told = {"data": gaps, "model": str(make_prior()), "trial_clips": 9, "steps": 2, "samples": 2}
+
+    def make(**changes):
+        return ImputeConfig(**{"out": tmp_path / "out.h5", **told, **changes})
+
+    return make
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(workflow, "_SHARD", 7)
+    monkeypatch.setattr(workflow, "_CLIPS_AT_ONCE", 3)
+
+
+def test_the_output_is_the_file_with_its_gaps_filled_and_marked(gaps, settings):
+    config = settings()
+    report = workflow.run(config)
+    assert (report.clips, report.clips_with_gaps, report.imputed) == (24, 20, 20)
+    assert report.missing == report.filled == sum(gap.missing for gap in report.gaps)
+    assert [gap.kind for gap in report.gaps] == ["short", "long", "open", "unseen"]
+    assert (report.rejected, report.warnings) == ([], [])
+    with SequenceFile(gaps) as before, SequenceFile(config.out) as after:
+        assert after.names == before.names
+        assert after.classes == before.classes
+        assert after.provenance[:-1] == before.provenance
+        for one, other in zip(before, after, strict=True):
+            is_whole = one.observed.all()
+            assert other.positions[one.observed].tobytes() == one.positions[one.observed].tobytes()
+            np.testing.assert_array_equal(other.observed, one.observed)
+            assert np.isfinite(other.positions).all()
+            assert ((other.uncertainty > 0) == ~one.observed).all()
+            assert other.source is (Source.REAL if is_whole else Source.IMPUTED)
+            for key in ("label", "subject", "camera", "setup", "fps", "seed", "name"):
+                assert getattr(one, key) == getattr(other, key)
+
+
+def test_auto_takes_the_method_of_least_error_and_says_so(settings):
+    report = workflow.run(settings())
+    for gap in report.gaps:
+        rmse = {one.method: one.rmse_mm for one in gap.errors}
+        assert gap.method == min(rmse, key=rmse.get)
+        assert gap.trial_clips == 9
+        assert len(rmse) == 7
+    # without a trial nothing is known of errors, and the usual methods are taken
+    report = workflow.run(settings(trial_clips=0), force=True)
+    assert [gap.method for gap in report.gaps] == ["linear", "hgvae", "hgvae", "hgvae"]
+    assert all(gap.errors == [] and gap.reason == "not measured" for gap in report.gaps)
+
+
+def test_the_uncertainty_is_as_large_as_the_error_in_the_trial(settings):
+    for method in ("linear", "reconstruction"):
+        config = settings(method=method)
+        report = workflow.run(config, force=True)
+        error = {gap.kind: {e.method: e.rmse_mm for e in gap.errors}[method] for gap in report.gaps}
+        with SequenceFile(config.out) as file:
+            short = [clip for n, clip in enumerate(file) if n % 5 == 0]
+            values = np.concatenate([c.uncertainty[c.uncertainty > 0] for c in short])
+        rms = 1e3 * np.sqrt(np.mean(values.astype(np.float64) ** 2))
+        tolerance = 1e-5 if method == "linear" else 0.5  # other clips than those of the trial
+        assert rms == pytest.approx(error["short"], rel=tolerance)
+
+
+def test_equal_runs_are_equal_files_and_the_seed_is_in_the_uncertainty(settings, tmp_path):
+    files = {}
+    for name, seed in [("a", 0), ("b", 0), ("c", 1)]:
+        out = tmp_path / f"{name}.h5"
+        workflow.run(settings(out=out, seed=seed, method="reconstruction"))
+        files[name] = sha256(out)
+    assert files["a"] == files["b"] != files["c"]
+
+
+def test_the_record_says_what_was_measured_and_done(settings, gaps):
+    config = settings()
+    report = workflow.run(config)
+    with SequenceFile(config.out) as file:
+        record = file.provenance[-1]
+    assert record["command"] == "impute"
+    assert set(record["inputs"]) == {"gaps.h5", "model.safetensors"}
+    assert record["inputs"]["gaps.h5"] == sha256(gaps)
+    assert [gap["method"] for gap in record["gaps"]] == [gap.method for gap in report.gaps]
+    beside = json.loads(run_record_path(config.out).read_text())
+    assert beside["report"]["gaps"] == [gap.model_dump() for gap in report.gaps]
+
+
+def test_a_resumed_run_ends_with_the_same_bytes(settings, tmp_path, small_shards, monkeypatch):
+    whole, cut = tmp_path / "whole.h5", tmp_path / "cut.h5"
+    workflow.run(settings(out=whole))
+    real, written = workflow.write_sequences, []
+
+    def dying(path, *rest, **options):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(workflow, "write_sequences", dying)
+    with pytest.raises(KeyboardInterrupt):
+        workflow.run(settings(out=cut))
+    monkeypatch.setattr(workflow, "write_sequences", real)
+    with pytest.raises(UsageError, match="--resume"):
+        workflow.run(settings(out=cut))
+    with pytest.raises(UsageError, match="other settings"):
+        workflow.run(settings(out=cut, seed=5), resume=True)
+    monkeypatch.setattr(workflow, "try_methods", None)  # what was found lies beside the shards
+    report = workflow.run(settings(out=cut), resume=True)
+    assert report.resumed_shards == 2
+    assert report.filled == report.missing
+    assert sha256(whole) == sha256(cut)
+    assert not cut.with_name("cut.h5.parts").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_bit_for_bit(settings, tmp_path):
+    whole, cut = settings(out=tmp_path / "whole.h5"), settings(out=tmp_path / "cut.h5")
+    code = (
+        "import os, sys, signal; from pathlib import Path; from skelaug.workflows import impute\n"
+        "from skelaug.workflows.imputation_report import ImputeConfig\n"
+        "impute._SHARD, impute._CLIPS_AT_ONCE = 7, 3\n"
+        "real, count = impute.write_sequences, []\n"
+        "def write(*a, **o):\n"
+        "    count.append(0)\n"
+        "    len(count) == int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return real(*a, **o)\n"
+        "impute.write_sequences = write\n"
+        "impute.run(ImputeConfig.model_validate_json(sys.argv[1]), resume=True, device='cpu')\n"
+    )
+
+    def call(config, die):
+        command = [sys.executable, "-c", code, config.model_dump_json(), str(die)]
+        return subprocess.run(command, check=False, env=os.environ).returncode
+
+    assert call(whole, 0) == 0
+    assert call(cut, 2) == -signal.SIGKILL
+    assert call(cut, 2) == -signal.SIGKILL
+    assert call(cut, 0) == 0
+    assert sha256(whole.out) == sha256(cut.out)
+
+
+def test_a_dry_run_measures_and_writes_nothing(settings, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    report = workflow.run(settings(picture=tmp_path / "a.png"), dry_run=True)
+    assert report.dry_run
+    assert (report.filled, report.imputed) == (0, 0)
+    assert all(gap.errors for gap in report.gaps)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_without_gaps_is_written_as_it_is(settings, tmp_path, labelled_clips, write_file):
+    data = write_file(tmp_path / "whole.h5", labelled_clips())
+    report = workflow.run(settings(data=data, picture=tmp_path / "a.png"))
+    assert report.gaps == []
+    assert report.warnings[-1].startswith("nothing is missing")
+    assert (report.picture, (tmp_path / "a.png").exists()) == (None, False)
+    with SequenceFile(data) as before, SequenceFile(tmp_path / "out.h5") as after:
+        for one, other in zip(before, after, strict=True):
+            assert one.positions.tobytes() == other.positions.tobytes()
+            assert (other.uncertainty == 0).all()
+            assert other.source is one.source
+
+
+def test_clips_of_nobody_are_listed_and_stay_empty(settings, tmp_path, make_sequence, write_file):
+    clips = [
+        make_sequence(name="empty", missing=1.0),
+        hidden(make_sequence(name="one", frames=1), 4),
+        hidden(make_sequence(name="good", frames=30), 0),
+    ]
+    data = write_file(tmp_path / "some.h5", clips, persons=2)
+    config = settings(data=data)
+    report = workflow.run(config)
+    assert [one.name for one in report.rejected] == ["empty"]
+    with SequenceFile(config.out) as file:
+        assert np.isnan(file[0].positions).all()
+        assert [clip.source for clip in file] == [Source.REAL, Source.REAL, Source.IMPUTED]
+        assert np.isnan(file[2].positions[:, 1]).all()
+
+
+def test_methods_along_time_need_no_model_and_say_what_they_leave(
+    settings, tmp_path, labelled_clips, write_file
+):
+    clips = [hidden(clip, number) for number, clip in enumerate(labelled_clips(layout="sbu_15"))]
+    data = write_file(tmp_path / "sbu.h5", clips)
+    report = workflow.run(settings(data=data, method="cubic", model=None))
+    assert report.model is None
+    assert {e.method for gap in report.gaps for e in gap.errors} == {"hold", "linear", "cubic"}
+    assert "joints that a clip never shows stay missing" in report.warnings[0]
+    assert [gap.filled > 0 for gap in report.gaps] == [True, True, True, False]
+    with SequenceFile(tmp_path / "out.h5") as file:
+        never = file[3]
+        assert np.isnan(never.positions[:, 0, 5]).all()
+        assert np.isnan(never.uncertainty[:, 0, 5]).all()
+        assert never.source is Source.REAL
+
+
+def test_what_does_not_fit_is_refused_with_what_to_do(
+    settings, tmp_path, labelled_clips, write_file, make_sequence, make_recognizer
+):
+    other = write_file(tmp_path / "sbu.h5", labelled_clips(layout="sbu_15"))
+    for model in (str(tmp_path / "prior"), None):
+        with pytest.raises((DataError, NotFoundError), match="skelaug train hgvae") as caught:
+            workflow.run(settings(data=other, model=model))
+        assert ("--method linear" in str(caught.value)) == (model is None)
+    with pytest.raises(DataError, match="expected layout kinect_20"):
+        workflow.run(settings(data=other, method="linear"))
+    with pytest.raises(DataError, match="motion prior"):
+        workflow.run(settings(model=str(make_recognizer())))
+    clip = make_sequence()
+    flat = clip.replaced(positions=clip.positions[..., :2])
+    data = write_file(tmp_path / "flat.h5", [flat], channels=2)
+    with pytest.raises(DataError, match="expected 3 coordinates per joint, got 2"):
+        workflow.run(settings(data=data))
+    with pytest.raises(DataError, match="expected clips, got none"):
+        nothing = write_file(tmp_path / "none.h5", [clip])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SequenceFile, "__len__", lambda self: 0)
+            workflow.run(settings(data=nothing))
+    with pytest.raises(NotFoundError, match="nowhere"):
+        workflow.run(settings(data=tmp_path / "nowhere.h5"))
+    with pytest.raises(UsageError, match="is an input"):
+        workflow.run(settings(out=tmp_path / "gaps.h5"), force=True)
+
+
+def test_slower_clips_than_the_model_knows_are_pointed_out(
+    settings, tmp_path, make_sequence, write_file
+):
+    clips = [hidden(make_sequence(name=str(n), fps=10.0 + 15 * (n % 2)), 0) for n in range(4)]
+    report = workflow.run(settings(data=write_file(tmp_path / "slow.h5", clips), trial_clips=0))
+    assert report.warnings[0].startswith("2 clips have fewer frames per second than the 30")
+
+
+def test_the_picture_shows_clips_that_were_filled(settings, tmp_path):
+    picture = tmp_path / "a.png"
+    report = workflow.run(settings(picture=picture, trial_clips=0))
+    assert report.picture == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"a\.png: already exists"):
+        workflow.run(settings(picture=picture, out=tmp_path / "b.h5"))
