@@ -24,6 +24,7 @@ from skelaug.cli import (
     models,
     predict,
     render,
+    score,
     synth,
     train,
     view,
@@ -83,6 +84,7 @@ _mount(bench.bench, bench.EXAMPLES)
 _mount(advise.advise, advise.EXAMPLES)
 _mount(predict.predict, predict.EXAMPLES)
 _mount(impute.impute, impute.EXAMPLES)
+_mount(score.score, score.EXAMPLES)
 _mount(export.export, export.EXAMPLES)
 _mount(view.view, view.EXAMPLES)
 _mount(models.models, models.EXAMPLES)

@@ -68,7 +68,7 @@ def score(
     windows of the clip, without randomness; how many deviations of the training clips it lies above
     their mean; and whether it is out of distribution, more than one deviation below. About 16 of
     100 clips like the training clips lie there too. Missing joints are filled with the training
-    mean first, which lowers a score: their number stands beside it.
+    mean first; their number stands beside the score.
 
     A packaged model judges clips of its own joints; `skelaug train hgvae DATA.h5 --out RUN` makes
     one of others. A clip of a higher frame rate than the model's is read in several phases.

@@ -22,7 +22,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = typer.main.get_command(app).commands
 MODULES = {"eval": "evaluate"}
 TAKES_LONG = {"train", "eval", "export", "bench", "advise"}  # they train or trace networks
-WRITES = {"convert", "export", "images", "impute", "predict", "synth", "train", "view"}
+WRITES = {"convert", "export", "images", "impute", "predict", "score", "synth", "train", "view"}
 HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "yaml", "PIL", "safetensors"}
 
 
@@ -151,7 +151,7 @@ def test_a_mistake_on_the_command_line_is_one_line_that_says_where_help_is(skela
     "command",
     [
         *("info", "view", "images", "train", "synth", "eval", "predict", "export", "bench"),
-        *("advise", "impute"),
+        *("advise", "impute", "score"),
     ],
 )
 def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
@@ -172,7 +172,7 @@ def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
 @pytest.mark.parametrize(
     "content_of", [b"", b"\x89HDF\r\n\x1a\n" + b"\0" * 200, b"clip,x,y\n1,2,3\n"]
 )
-@pytest.mark.parametrize("command", ["info", "view", "predict", "impute"])
+@pytest.mark.parametrize("command", ["info", "view", "predict", "impute", "score"])
 def test_a_damaged_input_exits_with_3_and_is_named(skelaug, sandbox, command, content_of):
     (sandbox / "junk.h5").write_bytes(content_of)
     failed = skelaug(command, "junk.h5", *(["-o", "a.png"] if command == "view" else []))

@@ -1,0 +1,47 @@
+"""What people and scripts see of ``skelaug score``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+
+def test_lines_go_to_stdout_and_the_summary_to_stderr(skelaug):
+    done = skelaug("score", "data.h5")
+    assert done.code == 0
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert len(lines) == 24
+    assert {"name", "person", "score", "standardised", "out_of_distribution"} <= set(lines[0])
+    flagged = sum(line["out_of_distribution"] for line in lines)
+    assert f"24 scores of 24 clips, {flagged} out of distribution" in done.err
+
+
+def test_a_file_gets_the_scores_and_the_terminal_the_classes(skelaug, sandbox):
+    done = skelaug("score", "gaps.h5", "-o", "a.csv", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    shown = skelaug("score", "gaps.h5", "-o", "a.csv", "--force", "--min-confidence", "0.5")
+    assert "joints filled" in shown.out
+    assert "sit [slow]" in shown.out
+    with (sandbox / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    assert all(int(row["missing"]) == 15 * 3 + 4 * 2 for row in rows)
+
+
+def test_clips_without_a_joint_end_with_6_and_are_named(skelaug, write_file, make_sequence):
+    empty = make_sequence(name="empty", frames=9, missing=1.1)
+    write_file(Path("some.h5"), [empty, make_sequence(name="full", frames=20)])
+    done = skelaug("score", "some.h5")
+    assert done.code == 6
+    assert "rejected empty: expected a measured joint, got none" in done.err
+    document = json.loads(skelaug("score", "some.h5", "--json").out)
+    assert [one["name"] for one in document["rejected"]] == ["empty"]
+    assert [one["name"] for one in document["scores"]] == ["full"]
+
+
+def test_mistakes_are_one_line(skelaug):
+    assert "--format csv" in skelaug("score", "data.h5", "--json", "--format", "csv").error
+    failed = skelaug("score", "data.h5", "--model", "recognizer")
+    assert failed.code == 3
+    assert "train hgvae" in failed.error
