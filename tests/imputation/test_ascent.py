@@ -65,9 +65,11 @@ def test_measured_coordinates_keep_their_bits(form, linear_prior, make_track, dt
     track.positions[2, 1, 0] = -0.0  # which adding nothing would make 0.0
     cut = cut_windows(form, [track])
     start = linear_start(cut)
+    (expected,) = ascend(linear_prior, cut, start=start).positions
     start[0][track.observed] += 5.0  # what a start says of measured entries is not used
     before = track.positions.copy()
     (found,) = ascend(linear_prior, cut, start=start).positions
+    np.testing.assert_array_equal(found, expected)
     assert found.dtype == dtype
     assert (found[track.observed] == before[track.observed]).all()
     assert found[track.observed].tobytes() == before[track.observed].tobytes()
