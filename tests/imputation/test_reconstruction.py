@@ -194,3 +194,9 @@ def test_a_prior_in_training_mode_is_refused(form, linear_prior, make_track):
     linear_prior.training = True
     with pytest.raises(ValueError, match="expected evaluation mode"):
         reconstruct(linear_prior, cut_windows(form, [make_track(12, (3, 2))]))
+
+
+def test_measured_bits_survive_a_rebuilt_motion_that_is_far_off(make_track, make_motion):
+    track = make_track(12, (slice(4, 9), 4), (slice(7, 10), 0))
+    found = join(track.positions, track.observed, make_motion(12, seed=3) * 1e5, root=ROOT)
+    assert found[track.observed].tobytes() == track.positions[track.observed].tobytes()
