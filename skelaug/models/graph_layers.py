@@ -47,6 +47,8 @@ class GraphConvolution(nn.Module):
     """GCL, eq. 4 without its GELU: ``S A W + b``. S is dense and free, not a skeleton's.
 
     Nodes are the first axis, V N F, so that S and W are each one matrix product for all samples.
+    S, W and b start uniform in +-F_out^-1/2, and S with the identity added where the nodes stay as
+    many, so that a node starts from itself.
     """
 
     def __init__(self, source: Graph, target: Graph) -> None:
@@ -57,6 +59,8 @@ class GraphConvolution(nn.Module):
         bound = target.features**-0.5
         for parameter in (self.S, self.W, self.b):
             nn.init.uniform_(parameter, -bound, bound)
+        if source.nodes == target.nodes:
+            self.S.data += torch.eye(source.nodes)
         nodes_first = target.nodes * (source.nodes * source.features + math.prod(target))
         features_first = source.nodes * target.features * (source.features + target.nodes)
         self._nodes_first = nodes_first <= features_first  # whichever multiplies less

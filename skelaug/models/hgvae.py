@@ -26,6 +26,10 @@ Departures from the publication, and why; "code" is what its authors published b
 - The code's topmost encoder level has a second graph convolution that nothing reads, 33,032
   parameters; it is left out.
 - Log-variances are clamped to [-20, 3]: as the code.
+- Weights start as in the code, but S with the identity added where the nodes stay as many. The
+  code's S mixes all nodes at random, and what the top sees of x starts at 3e-5 of its size. After
+  200 updates (63 nodes, width 64, 32 windows each, one seed) the evidence bound of held-out windows
+  is -378 nats instead of -2768, their square error 0.26 instead of 0.76 of the variance.
 - The transform in time is eq. 6. The code multiplies by its transpose, which gives no frequencies,
   and cuts frames instead of trajectories into nodes.
 - The mean of the output is transformed back to time, its variance is that of a node and frame: as

@@ -47,6 +47,18 @@ def test_gcl_is_equation_4_without_its_nonlinearity(sizes: tuple[int, int, int, 
     ]
 
 
+@pytest.mark.parametrize(("nodes_in", "nodes_out"), [(6, 6), (6, 4), (1, 6)])
+def test_a_node_starts_from_itself_where_the_nodes_stay_as_many(
+    nodes_in: int, nodes_out: int
+) -> None:
+    layer = GraphConvolution(Graph(nodes_in, 5), Graph(nodes_out, 9))
+    own = torch.eye(nodes_in) if nodes_in == nodes_out else torch.zeros(nodes_out, nodes_in)
+    for parameter, start in ((layer.S, own), (layer.W, 0), (layer.b, 0)):
+        rest = (parameter - start).detach()
+        assert bool(rest.any())
+        assert float(rest.abs().max()) <= 1 / 3 + 1e-6
+
+
 def test_gcb_is_equation_5_with_alpha_on_the_transform() -> None:
     block = _awake(GraphBlock(Graph(4, 5)))
     assert isinstance(block, GraphBlock)

@@ -185,7 +185,7 @@ def test_overfits_eight_windows(kind: str) -> None:
     x, _, _, _, noise = _lesson(network)
     whole = torch.ones_like(x, dtype=torch.bool)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-    for _ in range(80):
+    for _ in range(50):
         terms = network(x, whole, whole, None, noise).mean(0)
         loss = -terms[0] + 1e-3 * terms[1:].sum()
         optimizer.zero_grad()
