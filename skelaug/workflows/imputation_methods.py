@@ -21,9 +21,6 @@ _Positions = NDArray[np.floating]
 
 _WITHOUT_MODEL = ("hold", "linear", "cubic")
 _FRAMES = 8192  # of the clips that are computed together
-# Of the ascent, in standard deviations of a coordinate. The paper's are 1 for HG-VAE and HM-VAE and
-# 100 for the ordinary VAE, in data units of millimetres.
-_RATE = 0.1
 
 
 def needs_model(method: str) -> bool:
@@ -78,8 +75,8 @@ class Completer:
             return reconstruct(network, cut)
         is_papers = method == "ascent"  # it starts at the training mean
         start = self._by_filler("mean", tracks) if is_papers else reconstruct(network, cut)
-        rate = self._config.rate or _RATE
-        return ascend(network, cut, start=start, steps=self._config.steps, lr=rate).positions
+        steps, rate = self._config.steps, self._config.rate
+        return ascend(network, cut, start=start, steps=steps, lr=rate).positions
 
     def _by_filler(self, method: str, tracks: Sequence[Track]) -> list[_Positions]:
         means = [np.full_like(track.positions, np.nan) for track in tracks]

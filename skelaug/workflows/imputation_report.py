@@ -32,8 +32,7 @@ class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
             packaged one knows other joints.
         method: One of `METHODS`, or ``auto``: for each kind of gap what is best on this file.
         steps: Of the posterior ascent.
-        rate: Step size of the ascent in standard deviations of each coordinate; None takes the
-            one recommended for the kind of model.
+        rate: Step size of the ascent in standard deviations of each coordinate.
         min_confidence: A joint with less counts as missing.
         trial_clips: Clips per kind of gap in which known joints are hidden to measure the methods;
             0 measures nothing.
@@ -47,7 +46,7 @@ class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
     model: str | None = None
     method: Literal["auto"] | Method = "auto"
     steps: PositiveInt = 10
-    rate: PositiveFloat | None = None
+    rate: PositiveFloat = 0.1
     min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
     trial_clips: NonNegativeInt = 24
     samples: int = Field(default=8, ge=2)

@@ -130,3 +130,10 @@ def test_a_single_frame_takes_the_mean_pose_and_says_nothing_of_how_sure_it_is(
     (done,) = complete({0: clip.replaced(observed=observed)}, completer, CHOICES, settings)
     assert np.isfinite(done.clip.positions).all()
     assert np.isnan(done.clip.uncertainty[0, 0, 4])
+
+
+def test_gaps_without_a_method_stay_what_they_were(clip, completer, settings):
+    (done,) = complete({3: clip}, completer, {"long": CHOICES["long"]}, settings)
+    assert done.filled == {"long": 15}
+    np.testing.assert_array_equal(done.clip.positions[4:8], clip.positions[4:8])
+    assert np.isnan(done.clip.uncertainty[4:8, 0, 5:7]).all()

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from skelaug.data.store import SequenceFile
+from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.files import sha256
 from skelaug.skeleton.sequence import Source
@@ -119,7 +119,9 @@ def test_the_record_says_what_was_measured_and_done(settings, gaps):
     assert beside["report"]["gaps"] == [gap.model_dump() for gap in report.gaps]
 
 
-def test_a_resumed_run_ends_with_the_same_bytes(settings, tmp_path, small_shards, monkeypatch):
+def test_a_resumed_run_ends_with_the_same_bytes(
+    settings, tmp_path, small_shards, monkeypatch, make_prior
+):
     whole, cut = tmp_path / "whole.h5", tmp_path / "cut.h5"
     workflow.run(settings(out=whole))
     real, written = workflow.write_sequences, []
@@ -138,6 +140,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(settings, tmp_path, small_shards
         workflow.run(settings(out=cut))
     with pytest.raises(UsageError, match="other settings"):
         workflow.run(settings(out=cut, seed=5), resume=True)
+    with pytest.raises(UsageError, match="other settings"):
+        workflow.run(settings(out=cut, model=str(make_prior("other", meta={"a": 1}))), resume=True)
     monkeypatch.setattr(workflow, "try_methods", None)  # what was found lies beside the shards
     report = workflow.run(settings(out=cut), resume=True)
     assert report.resumed_shards == 2
@@ -271,3 +275,31 @@ def test_the_picture_shows_clips_that_were_filled(settings, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match=r"a\.png: already exists"):
         workflow.run(settings(picture=picture, out=tmp_path / "b.h5"))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_clips(tmp_path, make_prior, make_sequence):
+    """Ten times the clips need hardly more memory."""
+    code = (
+        "import resource, sys; from pathlib import Path; from skelaug.workflows import impute\n"
+        "from skelaug.workflows.imputation_report import ImputeConfig\n"
+        "impute.run(ImputeConfig.model_validate_json(sys.argv[1]), device='cpu')\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    model, layout = make_prior(), make_sequence().layout
+
+    def clips(count):
+        for number in range(count):
+            yield hidden(make_sequence(name=str(number), frames=60, seed=number), 1)
+
+    def peak(count):
+        data = tmp_path / f"{count}.h5"
+        write_sequences(data, clips(count), Schema(layout, ("walk",)), provenance=[])
+        told = {"data": data, "model": str(model), "trial_clips": 8, "steps": 1, "samples": 2}
+        config = ImputeConfig(out=tmp_path / f"{count}.out.h5", method="reconstruction", **told)
+        command = [sys.executable, "-c", code, config.model_dump_json()]
+        return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    frames = 60 * 20 * (12 + 1 + 4)  # bytes of a clip with what is said of it
+    assert (peak(3000) - peak(300)) * unit < 0.3 * 2700 * frames
