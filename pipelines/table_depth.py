@@ -4,7 +4,7 @@
     python pipelines/table_depth.py bandai.h5 --out runs/depth8 --levels 1 2 4 8 --steps 4000
 
 One network of 4, 8 or 16 levels, whichever the greatest number needs, is trained once per row; of
-it the upper levels are stochastic, and the others hand their posterior mean down. Printed are the
+it the upper levels are stochastic, the others hand the mean of their prior down. Printed are the
 log-likelihood and the divergence in nats, and the squared error of the reconstruction, of what is
 held out of the training clips. A finished row is not trained again.
 """

@@ -1,9 +1,13 @@
-"""Filling gaps with the most probable motion: ascent of a prior's log-posterior.
+"""Filling gaps with the most probable motion: ascent of a prior's log-density.
 
 Bourached et al. 2022, sec. 5.2 and appendix C: the missing entries are the free variables, the
-network is fixed, Adam climbs the sum of the log-posterior for a few steps, and the iterate of the
-highest log-posterior is kept. Departures, and why:
+network is fixed, Adam climbs the log-posterior for a few steps, and the best iterate is kept.
+Departures, and why:
 
+- What is climbed is log p(x, z) at the posterior means, which is log p(z | x) up to log p(x). What
+  the authors' code climbs, the density of those means under the prior alone, can be had too
+  (``log_posterior``): nothing in it ties the missing entries to the measured ones, and climbing it
+  makes them worse (`pipelines/table_imputation.py`, rows ``ascent`` and ``hgvae``).
 - The free variables belong to the clip, not to a window. A clip longer than a window climbs the sum
   over its windows, which therefore agree wherever they overlap.
 - A step has the size `lr` in standard deviations of the node, in the body frame that the window
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +31,10 @@ from torch import Tensor
 from skelaug.imputation.prior import MotionPrior, check_evaluation_mode
 from skelaug.imputation.tracks import Track, TrackWindows
 
-__all__ = ["Ascent", "ascend"]
+__all__ = ["Ascent", "Climbed", "ascend"]
+
+Climbed = Literal["log_joint", "log_posterior"]
+"""A method of `MotionPrior`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +43,14 @@ class Ascent:
 
     Attributes:
         positions: T V 3 of each track, metres; NaN throughout where nothing was measured.
-        log_posterior: Of each track and iterate, N steps+1, nats, the start first: summed over the
+        log_density: Of each track and iterate, N steps+1, nats, the start first: summed over the
             windows in which anything is missing. NaN for tracks that were not climbed
             (`Track.is_motion`); -inf where the prior found no number.
         best: Which iterate each track kept, N; 0 for tracks that were not climbed.
     """
 
     positions: tuple[NDArray[np.floating], ...]
-    log_posterior: NDArray[np.float64]
+    log_density: NDArray[np.float64]
     best: NDArray[np.int64]
 
 
@@ -53,9 +61,10 @@ def ascend(
     start: Sequence[NDArray[np.floating]],
     steps: int = 10,
     lr: float = 0.1,
+    climbs: Climbed = "log_joint",
     batch: int = 128,
 ) -> Ascent:
-    """The missing entries of tracks moved to where the log-posterior of their windows is higher.
+    """The missing entries of tracks moved to where the log-density of their windows is higher.
 
     Measured coordinates keep their bits, and body frames stay as they were fitted. What a track
     becomes does not depend, beyond rounding, on the tracks that are cut together with it. A single
@@ -68,6 +77,7 @@ def ascend(
             what it says of measured entries is not used, nor that of a track without any.
         steps: Of Adam.
         lr: Of Adam, in standard deviations of a node: about how far a step goes.
+        climbs: Which density: see `MotionPrior`.
         batch: Windows that go through the prior together.
 
     Raises:
@@ -75,7 +85,7 @@ def ascend(
     """
     check_evaluation_mode(prior)
     filled = [_started(track, begun) for track, begun in zip(cut.tracks, start, strict=True)]
-    found, scores = _Climb(prior, cut, batch).run(cut.flat(filled), steps, lr)
+    found, scores = _Climb(prior, cut, climbs, batch).run(cut.flat(filled), steps, lr)
     best = scores.argmax(axis=1)
     for n, (track, positions) in enumerate(zip(cut.tracks, cut.split(found), strict=True)):
         if track.is_motion:
@@ -99,17 +109,18 @@ def _started(track: Track, start: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 class _Climb:
-    """The function that is climbed: positions of the frames to log-posteriors of the tracks."""
+    """The function that is climbed: positions of the frames to log-densities of the tracks."""
 
-    def __init__(self, prior: MotionPrior, cut: TrackWindows, batch: int) -> None:
-        self.prior, self.cut = prior, cut
+    def __init__(self, prior: MotionPrior, cut: TrackWindows, climbs: Climbed, batch: int) -> None:
+        self.density = {"log_joint": prior.log_joint, "log_posterior": prior.log_posterior}[climbs]
+        self.cut = cut
         self.missing = ~cut.observed
         self.chunks = cut.chunks(cut.with_gaps, batch)  # elsewhere it is constant
         home = cut.body_of_frame()
         self.home = home._replace(origin=torch.zeros_like(home.origin))
 
     def run(self, start: Tensor, steps: int, lr: float) -> tuple[Tensor, NDArray[np.float64]]:
-        """The best iterate of each track, F V 3, and the log-posterior of all, N steps+1."""
+        """The best iterate of each track, F V 3, and the log-density of all, N steps+1."""
         f, v, c = start.shape
         free = start.new_zeros(f, v * c, 1, requires_grad=True)
         adam = torch.optim.Adam([free], lr=lr)
@@ -137,7 +148,7 @@ class _Climb:
         return (there - here).squeeze(1) * self.missing[..., None]
 
     def climbed(self, positions: Tensor, *, with_slope: bool) -> tuple[Tensor, Tensor]:
-        """Log-posterior of each track in nats, and its gradient with respect to positions F V 3."""
+        """Log-density of each track in nats, and its gradient with respect to positions F V 3."""
         cut = self.cut
         score = positions.new_zeros(len(cut.tracks), dtype=torch.float64)
         slope = torch.zeros_like(positions)
@@ -145,7 +156,7 @@ class _Climb:
         for chunk in self.chunks:
             with torch.set_grad_enabled(with_slope):
                 windows = positions[cut.frames[chunk]]
-                log_p = self.prior.log_posterior(cut.form.features(windows, cut.body(chunk)))
+                log_p = self.density(cut.form.features(windows, cut.body(chunk)))
             score.index_add_(0, cut.track[chunk], log_p.detach().double())
             if with_slope:
                 (of_windows,) = torch.autograd.grad(log_p.sum(), windows)

@@ -50,7 +50,7 @@ class LatentLevel(Protocol):
 
     @property
     def is_stochastic(self) -> bool:
-        """False for a level that is switched off: z is the mean, and it carries no divergence."""
+        """False for a level that is switched off: z is the mean of its prior."""
         ...
 
 
@@ -102,6 +102,13 @@ class MotionPrior(Protocol):
 
         Summed over the stochastic levels, means along the way; differentiable in x. What
         Bourached et al. 2022 write p(z | x) (sec. 5.2) is this in their code.
+        """
+        ...
+
+    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Per window log p(x, z) at the posterior means, nats, N; differentiable in x.
+
+        The log-likelihood plus `log_posterior`: by Bayes' rule log p(z | x) up to log p(x).
         """
         ...
 

@@ -34,6 +34,9 @@ Departures from the publication, and why; "code" is what its authors published b
   and cuts frames instead of trajectories into nodes.
 - The mean of the output is transformed back to time, its variance is that of a node and frame: as
   the code.
+- A level that is switched off hands down the mean of its prior (sec. 5.3: "z = mu"). The mean of
+  its posterior would carry x past the divergence, and one level would not be the "classical VAE" of
+  sec. 6.
 - One more input, off unless asked for: the encoder may read which entries it was shown.
 """
 
@@ -59,6 +62,7 @@ from skelaug.models.latent_levels import (
     Inference,
     Level,
     density_of_means,
+    joint_density,
     one_hot,
     split_noise,
     standard_normal,
@@ -168,7 +172,7 @@ class HGVAE(nn.Module):
         num_classes: Classes K that are appended to z0 as a one-hot vector; 0 = none.
         reads_mask: Whether the encoder also reads which entries it was shown, T features more.
         stochastic_levels: How many levels, from the top, are stochastic; the others hand down the
-            mean of their posterior and carry no divergence (sec. 5.3). None = all.
+            mean of their prior and carry no divergence (sec. 5.3). None = all.
 
     Attributes:
         noise_shape: (S,), the flat size of the noise of one sample, all levels, the top first.
@@ -258,6 +262,10 @@ class HGVAE(nn.Module):
         levels, _ = self._levels(x, one_hot(labels, self.num_classes, like=x))
         return density_of_means(levels)
 
+    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Log p(x, z) at the posterior means in nats, N: see `joint_density`."""
+        return joint_density(self.infer(x, labels=labels), x)
+
     def reconstruct(
         self,
         x: Tensor,
@@ -321,8 +329,9 @@ class HGVAE(nn.Module):
 
     def _level(self, number: int, q: Gaussian, p: Gaussian, noise: Tensor | None) -> Level:
         is_stochastic = number < self.stochastic_levels
-        z = q.mean if noise is None or not is_stochastic else q.at(noise)
-        return Level(q, p, z, is_stochastic)
+        if not is_stochastic:
+            return Level(q, p, p.mean, is_stochastic)
+        return Level(q, p, q.mean if noise is None else q.at(noise), is_stochastic)
 
     def _extended(self, levels: Sequence[Level], h: Tensor | None, classes: Tensor) -> Tensor:
         """The stream with the last level's z."""

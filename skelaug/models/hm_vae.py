@@ -28,6 +28,7 @@ from skelaug.models.latent_levels import (
     Inference,
     Level,
     density_of_means,
+    joint_density,
     one_hot,
     split_noise,
     standard_normal,
@@ -146,6 +147,10 @@ class HMVAE(nn.Module):
         """Sum of log N(mu_q; 0, I) over the two levels in nats, N; it does not depend on labels."""
         del labels
         return density_of_means(self._levels(x))
+
+    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Log p(x, z) at the posterior means in nats, N: see `joint_density`."""
+        return joint_density(self.infer(x, labels=labels), x)
 
     def reconstruct(
         self,

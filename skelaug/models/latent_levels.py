@@ -25,6 +25,7 @@ __all__ = [
     "Level",
     "at_least_float32",
     "density_of_means",
+    "joint_density",
     "one_hot",
     "split_noise",
     "standard_normal",
@@ -43,7 +44,8 @@ class Level(NamedTuple):
         posterior: q(z_l | x, z_<l), over N and the level's own axes.
         prior: p(z_l | z_<l), the same shape.
         z: What was handed down, the same shape.
-        is_stochastic: False for a level that is switched off: it carries no divergence.
+        is_stochastic: False for a level that is switched off: z is the mean of its prior, so that
+            nothing of x goes through it, and it carries no divergence.
     """
 
     posterior: Gaussian
@@ -91,8 +93,9 @@ def training_terms(inference: Inference, x: Tensor, known: Tensor) -> Tensor:
     for level in inference.levels:
         if level.is_stochastic:
             terms.append(kl_divergence(level.posterior, level.prior).flatten(1).sum(1))
-        else:
-            terms.append(torch.zeros_like(terms[0]))
+        else:  # a zero that every weight of the level still has a gradient from, as DDP wants it
+            parts = torch.stack([*level.posterior, level.prior.logvar], dim=1)
+            terms.append(0 * parts.flatten(1).sum(1))
     return torch.stack(terms, dim=1)
 
 
@@ -101,7 +104,7 @@ def density_of_means(levels: Sequence[Level]) -> Tensor:
 
     The paper writes p(z | x); what its code computes, and what its numbers agree with, is the
     density under the prior of the means of the posterior. Levels that are switched off do not
-    count: nothing has trained their prior.
+    count.
     """
     counted = [
         log_density(level.posterior.mean, level.prior).flatten(1).sum(1)
@@ -111,6 +114,20 @@ def density_of_means(levels: Sequence[Level]) -> Tensor:
     if not counted:
         return levels[0].z.flatten(1).sum(1) * 0
     return torch.stack(counted).sum(0)
+
+
+def joint_density(inference: Inference, x: Tensor) -> Tensor:
+    """Log p(x, z) at the means of the posterior in nats, N: log p(x | z) + `density_of_means`.
+
+    By Bayes' rule this is log p(z | x) up to log p(x). The first term is what notices that a window
+    is not as its latent variables say; `density_of_means` alone hears nothing of it.
+
+    Args:
+        inference: Along the means.
+        x: N V T.
+    """
+    likelihood = log_density(x, inference.output).flatten(1).sum(1)
+    return likelihood + density_of_means(inference.levels)
 
 
 def split_noise(noise: Tensor, shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:

@@ -26,6 +26,7 @@ from skelaug.models.latent_levels import (
     Level,
     at_least_float32,
     density_of_means,
+    joint_density,
     one_hot,
     standard_normal,
     training_terms,
@@ -116,6 +117,10 @@ class MotionVAE(nn.Module):
         """Log N(mu_q; 0, I) in nats, N; it does not depend on labels."""
         del labels
         return density_of_means([self._level(x)])
+
+    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Log p(x, z) at the posterior means in nats, N: see `joint_density`."""
+        return joint_density(self.infer(x, labels=labels), x)
 
     def reconstruct(
         self,

@@ -73,10 +73,16 @@ class Completer:
         network, cut = prior.network, cut_windows(prior.form, tracks, device=prior.device)
         if method == "reconstruction":
             return reconstruct(network, cut)
-        is_papers = method == "ascent"  # it starts at the training mean
+        is_papers = method == "ascent"  # from the training mean, by what its code calls posterior
         start = self._by_filler("mean", tracks) if is_papers else reconstruct(network, cut)
-        steps, rate = self._config.steps, self._config.rate
-        return ascend(network, cut, start=start, steps=steps, lr=rate).positions
+        return ascend(
+            network,
+            cut,
+            start=start,
+            steps=self._config.steps,
+            lr=self._config.rate,
+            climbs="log_posterior" if is_papers else "log_joint",
+        ).positions
 
     def _by_filler(self, method: str, tracks: Sequence[Track]) -> list[_Positions]:
         means = [np.full_like(track.positions, np.nan) for track in tracks]

@@ -45,6 +45,9 @@ class LinearPrior:
         self.sizes.append(len(x))
         return -0.5 * torch.einsum("nvt,ts,nvs->n", x, self.precision.to(x), x)
 
+    def log_joint(self, x, labels=None):
+        return self.log_posterior(x)
+
     def reconstruct(self, x, *, seen=None, labels=None, noise=None):
         self.sizes.append(len(x))
         rebuilt = x.clone()

@@ -55,7 +55,7 @@ def test_the_ascent_of_a_linear_prior_ends_in_its_optimum(form, linear_prior, ma
         start = found.positions
     highest = score(linear_prior, cut, expected)
     assert highest - score(linear_prior, cut, found.positions[0]) < 1e-4
-    assert highest - found.log_posterior[0, found.best[0]] < 1e-4
+    assert highest - found.log_density[0, found.best[0]] < 1e-4
     np.testing.assert_allclose(found.positions[0], expected, atol=2e-3)
 
 
@@ -87,8 +87,8 @@ def test_the_ascent_never_ends_below_any_of_its_iterates(form, linear_prior, mak
         touched = alone.with_gaps
         x = alone.features(torch.from_numpy(found.positions[n]), touched)
         highest = float(linear_prior.log_posterior(x).sum())
-        assert highest == pytest.approx(found.log_posterior[n].max(), rel=1e-9)
-        assert found.log_posterior[n, found.best[n]] == found.log_posterior[n].max()
+        assert highest == pytest.approx(found.log_density[n].max(), rel=1e-9)
+        assert found.log_density[n, found.best[n]] == found.log_density[n].max()
 
 
 def test_a_start_that_nothing_beats_is_kept(form, linear_prior, make_track):
@@ -106,12 +106,12 @@ def test_the_result_of_the_last_step_is_evaluated(form, linear_prior, make_track
     cut = cut_windows(form, [track])
     start = [s + ~track.observed[..., None] * 1.0 for s in linear_start(cut)]
     found = ascend(linear_prior, cut, start=start, steps=4, lr=0.01)
-    assert found.log_posterior.shape == (1, 5)
-    assert (np.diff(found.log_posterior[0]) > 0).all()
+    assert found.log_density.shape == (1, 5)
+    assert (np.diff(found.log_density[0]) > 0).all()
     assert found.best[0] == 4
     last = score(linear_prior, cut, found.positions[0])
-    assert last == pytest.approx(found.log_posterior[0, 4], rel=1e-12)
-    assert last > found.log_posterior[0, 3]
+    assert last == pytest.approx(found.log_density[0, 4], rel=1e-12)
+    assert last > found.log_density[0, 3]
 
 
 def test_the_first_step_goes_one_rate_along_every_free_node(form, linear_prior, make_track):
@@ -165,7 +165,7 @@ def test_a_track_does_not_depend_on_its_company(form, linear_prior, make_track):
         alone = ascend(linear_prior, alone_cut, start=linear_start(alone_cut))
         np.testing.assert_allclose(together.positions[n], alone.positions[0], rtol=0, atol=1e-9)
         np.testing.assert_allclose(
-            together.log_posterior[n], alone.log_posterior[0], rtol=1e-9, atol=1e-9
+            together.log_density[n], alone.log_density[0], rtol=1e-9, atol=1e-9
         )
         assert together.best[n] == alone.best[0]
 
@@ -227,8 +227,8 @@ def test_what_is_no_motion_is_left_as_it_starts(form, linear_prior, make_track):
     assert found.positions[0].tobytes() == whole.positions.tobytes()
     assert np.isnan(found.positions[1]).all()
     np.testing.assert_array_equal(found.positions[2], start[2])
-    assert np.isnan(found.log_posterior[:3]).all()
-    assert np.isfinite(found.log_posterior[3]).all()
+    assert np.isnan(found.log_density[:3]).all()
+    assert np.isfinite(found.log_density[3]).all()
     assert found.best[:3].tolist() == [0, 0, 0]
 
 
@@ -237,6 +237,18 @@ def test_tracks_of_which_none_can_be_filled_need_no_prior(form, linear_prior, ma
     found = ascend(linear_prior, cut, start=linear_start(cut))
     assert linear_prior.sizes == []
     assert np.isnan(found.positions[1]).all()
+
+
+@pytest.mark.parametrize("climbs", ["log_joint", "log_posterior"])
+def test_what_is_climbed_is_what_was_asked_for(form, linear_prior, make_track, climbs):
+    other = {"log_joint": "log_posterior", "log_posterior": "log_joint"}[climbs]
+    asked = type(linear_prior).log_posterior
+    linear_prior.log_joint = linear_prior.log_posterior = None
+    setattr(linear_prior, climbs, asked.__get__(linear_prior))
+    setattr(linear_prior, other, lambda x: pytest.fail("the other density was asked for"))
+    cut = cut_windows(form, [make_track(12, (3, 2))])
+    found = ascend(linear_prior, cut, start=linear_start(cut), lr=0.004, climbs=climbs)
+    assert found.best[0] > 0
 
 
 def test_an_iterate_without_a_number_is_never_kept(form, linear_prior, make_track):
@@ -250,7 +262,7 @@ def test_an_iterate_without_a_number_is_never_kept(form, linear_prior, make_trac
     start = linear_start(cut)
     found = ascend(Fragile(linear_prior.precision.numpy()), cut, start=start)
     np.testing.assert_array_equal(found.positions[0], start[0])
-    assert np.isneginf(found.log_posterior[0, 1:]).all()
+    assert np.isneginf(found.log_density[0, 1:]).all()
 
 
 def test_a_prior_in_training_mode_is_refused(form, linear_prior, make_track):

@@ -223,7 +223,7 @@ def test_a_single_level_is_an_ordinary_autoencoder() -> None:
 
 
 @pytest.mark.parametrize("on", [0, 1, 2, 4])
-def test_switched_off_levels_ignore_noise_and_hand_down_the_mean(on: int) -> None:
+def test_switched_off_levels_ignore_noise_and_hand_down_the_mean_of_their_prior(on: int) -> None:
     network, x = _network(stochastic_levels=on), _windows()
     heard = sum(rows * features for rows, features in network.latent_shapes[:on])
     noise = _noise(network)
@@ -234,8 +234,27 @@ def test_switched_off_levels_ignore_noise_and_hand_down_the_mean(on: int) -> Non
     assert torch.equal(network.sample(noise), network.sample(other))
     for number, level in enumerate(made.levels):
         assert level.is_stochastic == (number < on)
-        assert torch.equal(level.z, level.posterior.mean) == (number >= on)
+        assert torch.equal(level.z, level.prior.mean) == (number >= on)
     assert bool(network(x, ALL, ALL, None, noise)[:, 1:].any()) == (on > 0)
+
+
+def test_nothing_of_a_window_goes_through_a_level_that_is_switched_off() -> None:
+    network, x = _network(stochastic_levels=1), _windows()
+    noise, other = _noise(network), x + torch.randn(x.shape, generator=generator(0, 9)).to(x)
+    top = network.infer(x).levels[0].posterior
+    same = network.infer(other).levels[0].posterior
+    assert not torch.allclose(top.mean, same.mean)
+    # with z0 of the one window, the lower levels of the other give the same output
+    drawn = torch.zeros_like(noise)
+    drawn[:, :7] = (top.mean - same.mean).flatten(1) / (same.logvar / 2).exp().flatten(1)
+    found = network.reconstruct(other, noise=drawn)
+    torch.testing.assert_close(found.mean, network.reconstruct(x).mean, rtol=1e-9, atol=1e-9)
+
+
+def test_every_weight_has_a_gradient_with_levels_switched_off() -> None:
+    network = _network(stochastic_levels=2).requires_grad_()
+    network(_windows(), ALL, ALL, None, _noise(network)).sum().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
 def test_before_training_only_the_top_level_reaches_the_output() -> None:

@@ -14,6 +14,7 @@ from skelaug.models.latent_levels import (
     Level,
     at_least_float32,
     density_of_means,
+    joint_density,
     one_hot,
     split_noise,
     standard_normal,
@@ -95,6 +96,14 @@ def test_the_log_posterior_is_the_prior_density_of_the_posterior_means() -> None
     some = density_of_means(_inference(off=2).levels)
     torch.testing.assert_close(some, expected[:2].sum(0), rtol=1e-12, atol=1e-12)
     assert torch.equal(density_of_means(_inference(off=0).levels), torch.zeros(4).double())
+
+
+def test_the_joint_density_is_that_of_the_window_and_of_the_posterior_means() -> None:
+    x, _ = _truth()
+    made = _inference()
+    likelihood = _normal(made.output).log_prob(x).flatten(1).sum(1)
+    expected = likelihood + density_of_means(made.levels)
+    torch.testing.assert_close(joint_density(made, x), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_noise_is_cut_into_levels_without_loss_the_top_first() -> None:
