@@ -73,7 +73,8 @@ class MotionPrior(Protocol):
 
     Windows are N nodes frames, standardised, in the time domain; node 3 v + c is coordinate c of
     joint v. Labels are int64 N, ignored by a model that was trained without. `seen` is a mask of
-    the windows: the encoder reads them where it is True and 0, the mean, elsewhere.
+    the windows: the encoder reads them where it is True, and elsewhere lines between (0, the mean,
+    where a node was never seen).
     """
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["dct_matrix", "encoder_input", "in_frequencies", "in_time"]
+__all__ = ["dct_matrix", "encoder_input", "in_frequencies", "in_time", "interpolated"]
 
 
 def dct_matrix(frames: int) -> Tensor:
@@ -37,8 +37,33 @@ def in_time(coefficients: Tensor, dct: Tensor) -> Tensor:
         return coefficients @ dct.to(coefficients.dtype)
 
 
+def interpolated(x: Tensor, seen: Tensor) -> Tensor:
+    """Trajectories N V T, linear in time between the entries that were seen, held beyond them.
+
+    A trajectory of which nothing was seen is 0. What x holds where it was not seen, NaN too, has no
+    effect.
+
+    Args:
+        x: N V T.
+        seen: N V T, bool.
+    """
+    frames = x.shape[-1]
+    clock = torch.arange(frames, device=x.device).expand(seen.shape)
+    before = torch.where(seen, clock, -1).cummax(dim=-1).values
+    after = torch.where(seen, clock, frames).flip(-1).cummin(dim=-1).values.flip(-1)
+    first = torch.where(before < 0, after, before).clamp(max=frames - 1)
+    last = torch.where(after == frames, before, after).clamp(min=0)
+    share = (clock - first).to(x.dtype) / (last - first).clamp(min=1)
+    start, end = x.gather(-1, first), x.gather(-1, last)
+    joined = start + (end - start) * share
+    return torch.where(seen.any(dim=-1, keepdim=True), torch.where(seen, x, joined), 0)
+
+
 def encoder_input(x: Tensor, seen: Tensor | None, dct: Tensor, *, reads_mask: bool) -> Tensor:
-    """What an encoder is shown: the coefficients of the entries that were seen, 0 elsewhere.
+    """What an encoder is shown: the coefficients of what was seen, `interpolated` elsewhere.
+
+    A network then has to learn how a motion differs from a straight line, which is easier than to
+    learn the motion from zeros between its parts (the paper's encoder sees the mean, 0, there).
 
     Args:
         x: N V T, in the time domain; what it holds where it was not seen, NaN too, has no effect.
@@ -46,7 +71,7 @@ def encoder_input(x: Tensor, seen: Tensor | None, dct: Tensor, *, reads_mask: bo
         dct: See `dct_matrix`.
         reads_mask: Whether the mask, in time, follows the coefficients, which makes it N V 2T.
     """
-    read = in_frequencies(x if seen is None else torch.where(seen, x, 0), dct)
+    read = in_frequencies(x if seen is None else interpolated(x, seen), dct)
     if not reads_mask:
         return read
     mask = torch.ones_like(x) if seen is None else seen.to(x.dtype)

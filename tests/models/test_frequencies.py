@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import scipy.fft
 import torch
 from torch import Tensor
 
-from skelaug.models.frequencies import dct_matrix, encoder_input, in_frequencies, in_time
+from skelaug.models.frequencies import (
+    dct_matrix,
+    encoder_input,
+    in_frequencies,
+    in_time,
+    interpolated,
+)
 from skelaug.seeds import generator
 
 
@@ -57,12 +64,25 @@ def test_the_transform_keeps_full_precision_under_autocast() -> None:
     torch.testing.assert_close(back, x, rtol=0, atol=1e-5)
 
 
-def test_unseen_entries_are_read_as_zero_in_time_whatever_they_hold() -> None:
+def test_gaps_are_interpolated_as_numpy_does() -> None:
+    x = _x()
+    seen = torch.rand(x.shape, generator=generator(0, 2)) < 0.3
+    seen[0, 0], seen[1, 2] = False, True
+    seen[2, 3], seen[2, 3, 20] = False, True
+    found = interpolated(torch.where(seen, x, torch.nan), seen)
+    for n, v in np.ndindex(3, 6):
+        at = np.flatnonzero(seen[n, v])
+        whole = np.interp(np.arange(50), at, x[n, v][at]) if len(at) else np.zeros(50)
+        np.testing.assert_allclose(found[n, v], whole, rtol=0, atol=1e-13)
+    assert torch.equal(found[seen], x[seen])
+
+
+def test_the_encoder_reads_gaps_as_interpolated_whatever_they_hold() -> None:
     x, dct = _x(), dct_matrix(50)
     seen = torch.rand(x.shape, generator=generator(0, 2)) < 0.7
     torn = torch.where(seen, x, torch.nan)
     read = encoder_input(torn, seen, dct, reads_mask=False)
-    torch.testing.assert_close(read, in_frequencies(x * seen, dct))
+    torch.testing.assert_close(read, in_frequencies(interpolated(x, seen), dct))
     assert torch.equal(encoder_input(x, seen, dct, reads_mask=False), read)
 
 
