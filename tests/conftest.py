@@ -253,7 +253,7 @@ def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any
 
     from skelaug.checkpoint import Checkpoint, save_checkpoint
     from skelaug.imputation.tracks import Track
-    from skelaug.imputation.typicality import log_posteriors
+    from skelaug.imputation.typicality import DENSITIES, log_densities
     from skelaug.models import build
     from skelaug.seeds import generator
 
@@ -271,12 +271,15 @@ def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any
             weight.add_(0.1 * torch.randn(weight.shape, generator=generator(4, number)))
     clips = _labelled_clips(layout=layout)
     tracks = [Track(clip.positions[:, 0], clip.observed[:, 0], clip.fps) for clip in clips]
-    scores = log_posteriors(network, form, tracks)  # type: ignore[arg-type]
-    posterior = {"mean": scores.mean(), "std": scores.std(), "clips": len(scores)}
+    scores = log_densities(network, form, tracks)  # type: ignore[arg-type]
+    usual = {
+        by: {"mean": own.mean(), "std": own.std()}
+        for by, own in zip(DENSITIES, scores, strict=True)
+    }
     told = {
         "what": "hgvae",
         "windows": form.to_json(),
-        "posterior": posterior,
+        "typicality": {**usual, "clips": len(tracks)},
         "reads_mask": False,
         **meta,
     }
@@ -295,7 +298,7 @@ def _priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_prior(tmp_path: Path, _priors: Path) -> Callable[..., Path]:
     """``make_prior(name="prior", layout=, frames=16, file="model", meta={})``: a run folder.
 
-    A small HG-VAE with random weights. It knows the form and the log-posteriors of the 24 labelled
+    A small HG-VAE with random weights. It knows the form and the log-densities of the 24 labelled
     clips.
     """
 

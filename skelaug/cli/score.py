@@ -21,6 +21,7 @@ EXAMPLES = [
     "skelaug score data.h5 --json",
     "skelaug score synthetic.h5 -o scores.jsonl --picture scores.png",
     "skelaug score data.h5 --split subject=1,2 -o unseen.csv",
+    "skelaug score data.h5 --by posterior -o published.csv",
 ]
 
 
@@ -32,6 +33,10 @@ def score(
             "--model", metavar="NAME|RUN", help="Packaged model or run of `skelaug train hgvae`."
         ),
     ] = "kinect20",
+    by: Annotated[
+        Literal["joint", "posterior"] | None,
+        typer.Option("--by", help="The log-density that decides.  [default: joint]"),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -64,20 +69,25 @@ def score(
 ) -> None:
     """Find clips that look like nothing a model has seen.
 
-    A line per person of a clip: the log-posterior of HG-VAE (Bourached et al.), the mean over
-    windows of the clip, without randomness; how many deviations of the training clips it lies above
-    their mean; and whether it is out of distribution, more than one deviation below. About 16 of
-    100 clips like the training clips lie there too. Missing joints are filled with the training
-    mean first; their number stands beside the score.
+    A line per person of a clip: its log-density under HG-VAE, the mean over windows of the clip,
+    without randomness; how many deviations of the training clips it lies above their mean; and
+    whether it is out of distribution, more than one deviation below. About 16 of 100 clips like the
+    training clips lie there too. Missing joints are filled with the training mean first; their
+    number stands beside the score.
+
+    --by joint is the density of the window and its latent variables together, --by posterior that
+    of the latent variables alone, as Bourached et al. publish it; joint is the default because a
+    damaged window can have latent variables as usual as any, and only joint sees that it is not as
+    they say.
 
     A packaged model judges clips of its own joints; `skelaug train hgvae DATA.h5 --out RUN` makes
     one of others. A clip of a higher frame rate than the model's is read in several phases.
     Exit code 6: some clips have no measured joint and no line.
 
-    JSON: data, output, picture, model, kind, training_mean, training_std, training_clips, threshold
-    (of scores, one deviation below the mean), clips, persons, out_of_distribution, labels (label,
-    scores, out_of_distribution, standardised), missing, rejected (name, reason), warnings, seconds,
-    clips_per_second, scores (without -o: name, person, label, score, standardised,
+    JSON: data, output, picture, model, kind, by, training_mean, training_std, training_clips,
+    threshold (of scores, one deviation below the mean), clips, persons, out_of_distribution, labels
+    (label, scores, out_of_distribution, standardised), missing, rejected (name, reason), warnings,
+    seconds, clips_per_second, scores (without -o: name, person, label, score, standardised,
     out_of_distribution, frames, missing), dry_run.
     """
     from skelaug.config import load
@@ -88,6 +98,7 @@ def score(
     flags = {
         "data": poses,
         "model": model,
+        "by": by,
         "split": split,
         "min_confidence": min_confidence,
         "out": output,
@@ -134,6 +145,7 @@ def _show(report: ScoreReport) -> None:
     render.facts(
         {
             "model": f"{report.model} ({report.kind})",
+            "score": f"log-{report.by}",
             "training clips": f"{report.training_mean:.5g} ± {report.training_std:.3g} nats, "
             f"{report.training_clips} clips",
             "flagged below": f"{report.threshold:.5g} nats",

@@ -186,12 +186,12 @@ def _show(report: TrainReport) -> None:
         return
     hidden = {"step", *report.best}
     facts |= {f"last {key}": value for key, value in report.log.items() if key not in hidden}
-    tables = ("classes", "confusion", "posterior")
+    tables = ("classes", "confusion", "typicality")
     facts |= {f"test {key}": value for key, value in report.scores.items() if key not in tables}
     facts |= {f"best {key}": value for key, value in report.best.items()}
-    if "posterior" in report.scores:
-        own = report.scores["posterior"]
-        facts["log-posterior of training clips"] = f"{own['mean']:.1f} ± {own['std']:.1f}"
+    for by, own in report.scores.get("typicality", {}).items():
+        if by != "clips":
+            facts[f"log-{by} of training clips"] = f"{own['mean']:.1f} ± {own['std']:.1f}"
     render.facts(facts, title=f"trained {named}: {report.run}")
     if "classes" in report.scores:
         rows = [[name, accuracy] for name, accuracy in report.scores["classes"].items()]

@@ -1,57 +1,130 @@
-"""How much clips look like those that a model of motion has learnt."""
+"""How much clips look like those that a model of motion has learnt.
+
+Two log-densities say it, both at the means of the posterior, z = mu_q(x), and in nats:
+
+- posterior: log p(z), the sum over levels of log N(mu_q; mu_p, sigma_p^2). Bourached et al. 2022
+  write it p(z | x) (sec. 5.2, app. B), their code computes this.
+- joint: log p(x, z) = log p(x | z) + log p(z), by Bayes' rule log p(z | x) up to log p(x).
+
+The first asks only whether the latent variables are usual. An encoder that finds usual ones for a
+damaged window too says nothing by it: that the window is not as they say is in log p(x | z) alone.
+``pipelines/table_detection.py`` measures what each of them notices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from skelaug.imputation.body_frame import fit_body_frames
-from skelaug.imputation.prior import MotionPrior
+from skelaug.imputation.prior import DiagonalGaussian, MotionPrior, check_evaluation_mode
 from skelaug.imputation.tracks import Track
 from skelaug.imputation.windows import WindowForm, window_frames
 
-__all__ = ["log_posteriors"]
+__all__ = ["DENSITIES", "Density", "LogDensities", "log_densities"]
+
+Density = Literal["joint", "posterior"]
+DENSITIES: tuple[Density, ...] = ("joint", "posterior")
 
 _CHUNK = 256
 
 
+class LogDensities(NamedTuple):
+    """How typical tracks are, in nats; NaN for a track without any measured joint.
+
+    Attributes:
+        joint: Log p(x, z) at the posterior means, N.
+        posterior: Log p(z) there, N.
+    """
+
+    joint: NDArray[np.float64]
+    posterior: NDArray[np.float64]
+
+
 @torch.no_grad()
-def log_posteriors(
+def log_densities(
     prior: MotionPrior,
     form: WindowForm,
     tracks: Sequence[Track],
     *,
     device: torch.device | str = "cpu",
-) -> NDArray[np.float64]:
-    """The log-posterior of each track in nats, N, the mean over its windows.
+) -> LogDensities:
+    """The log-densities of each track, the mean over its windows.
 
     Windows overlap by half. What was not measured is at the mean of the training windows, as in
-    Bourached et al. 2022, app. B; a track without any measured joint has no log-posterior, NaN.
+    Bourached et al. 2022, app. B. The windows of many tracks go through the network together, once;
+    what a track gets does not depend on the others but for rounding, and memory not on their
+    number.
 
     Args:
-        prior: The model, in eval mode.
+        prior: The model, in evaluation mode.
         form: Of its windows.
         tracks: N.
         device: Where the model computes.
+
+    Raises:
+        ValueError: The model is in training mode.
     """
-    hop = max(form.frames // 2, 1)
-    found = np.full(len(tracks), np.nan)
+    check_evaluation_mode(prior)
+    total = torch.zeros(len(tracks), 2, dtype=torch.float64)
+    count = torch.zeros(len(tracks), 1, dtype=torch.float64)
+    for number, positions, observed in _batches(form, tracks):
+        bodies = fit_body_frames(positions, observed, form)
+        seen = observed.mT.repeat_interleave(3, dim=1)
+        x = form.shown(form.features(positions, bodies), seen).to(device)
+        total.index_add_(0, number, _of_windows(prior, x).cpu())
+        count.index_add_(0, number, count.new_ones(len(number), 1))
+    joint, posterior = (total / count).T.numpy()  # 0 / 0 = NaN without a window
+    return LogDensities(joint, posterior)
+
+
+def _batches(form: WindowForm, tracks: Sequence[Track]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Number of the track n, positions n T V 3 (0 where unmeasured) and observed n T V, in turn."""
+    hop, held = max(form.frames // 2, 1), []
     for number, track in enumerate(tracks):
-        if not track.observed.any():
+        if track.is_empty:
             continue
-        stride = form.stride(track.fps)
-        rows = torch.from_numpy(window_frames(len(track.observed), form.frames, stride, hop))
-        observed = torch.from_numpy(np.array(track.observed))
-        x = torch.from_numpy(np.where(track.observed[..., None], track.positions, 0)).float()
-        values = []
+        rows = window_frames(len(track.observed), form.frames, form.stride(track.fps), hop)
         for start in range(0, len(rows), _CHUNK):
             some = rows[start : start + _CHUNK]
-            bodies = fit_body_frames(x[some], observed[some], form)
-            seen = observed[some].mT.repeat_interleave(3, dim=1)
-            windows = form.shown(form.features(x[some], bodies), seen)
-            values.append(prior.log_posterior(windows.to(device)).double().cpu())
-        found[number] = float(torch.cat(values).mean())
-    return found
+            observed = track.observed[some]
+            positions = np.where(observed[..., None], track.positions[some], 0)
+            held.append((np.full(len(some), number), positions.astype(np.float32), observed))
+            if sum(len(part) for part, *_ in held) >= _CHUNK:
+                yield _joined(held)
+                held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: Sequence[tuple[NDArray[np.generic], ...]]) -> tuple[Tensor, Tensor, Tensor]:
+    number, positions, observed = (
+        torch.from_numpy(np.concatenate(parts)) for parts in zip(*held, strict=True)
+    )
+    return number, positions, observed
+
+
+def _of_windows(prior: MotionPrior, x: Tensor) -> Tensor:
+    """Both log-densities of windows N nodes T, N 2, from one pass through the network.
+
+    They are what `MotionPrior.log_joint` and `log_posterior` say, which would take a pass each.
+    """
+    found = prior.infer(x)
+    posterior = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for level in found.levels:
+        if level.is_stochastic:
+            posterior += _log_density(level.posterior.mean, level.prior)
+    return torch.stack([_log_density(x, found.output) + posterior, posterior], dim=1)
+
+
+def _log_density(x: Tensor, gaussian: DiagonalGaussian) -> Tensor:
+    """Log N(x; mean, var) in nats, summed over all but the first axis, N float64."""
+    mean, logvar = gaussian.mean.double(), gaussian.logvar.double()
+    terms = math.log(2 * math.pi) + logvar + (x.double() - mean).square() * (-logvar).exp()
+    return -0.5 * terms.flatten(1).sum(dim=1)

@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from skelaug.checkpoint import load_checkpoint
 from skelaug.imputation.prior import MotionPrior
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.typicality import log_posteriors
+from skelaug.imputation.typicality import DENSITIES, log_densities
 from skelaug.progress import Progress
 from skelaug.seeds import Stream, generator
 from skelaug.workflows.image_source import ready_network
 from skelaug.workflows.motion_lessons import Lesson, Lessons
 from skelaug.workflows.training_windows import TrainingWindows
 
-__all__ = ["examiner", "training_posterior"]
+__all__ = ["examiner", "training_typicality"]
 
 _EXAMINED, _SCORED = 512, 4096
+_TOGETHER = 32  # tracks, from one step of the progress to the next
 _NOISE = 1  # apart from the occlusions of the same windows
 
 
@@ -96,10 +97,10 @@ def _hidden(network: nn.Module, way: Lessons, material: Any) -> dict[str, float]
     return {"hidden_error": left / whole} if whole else {}
 
 
-def training_posterior(
+def training_typicality(
     windows: TrainingWindows, weights: Path, progress: Progress
-) -> dict[str, float | int]:
-    """Mean and standard deviation of the log-posterior over the training clips, and their number.
+) -> dict[str, Any]:
+    """Mean and standard deviation of each log-density over the training clips, and their number.
 
     A clip of several persons counts once for each. Of many clips some thousand are taken, evenly
     spread.
@@ -108,19 +109,25 @@ def training_posterior(
         windows: Their tracks.
         weights: The finished model.
         progress: Shows the clips.
+
+    Returns:
+        ``{"joint": {"mean", "std"}, "posterior": {"mean", "std"}, "clips"}``, nats.
     """
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     prior = cast(MotionPrior, ready_network(load_checkpoint(weights), device))
     total = len(windows)
     chosen = np.unique(np.linspace(0, total - 1, min(_SCORED, total)).astype(np.int64))
-    found: list[float] = []
+    found = []
     with progress("scoring", total=len(chosen)) as advance:
-        for number in chosen:
-            found.extend(
-                log_posteriors(prior, windows.form, [_track(windows, number)], device=device)
-            )
-            advance(1)
-    return {"mean": float(np.mean(found)), "std": float(np.std(found)), "clips": len(found)}
+        for begin in range(0, len(chosen), _TOGETHER):
+            tracks = [_track(windows, number) for number in chosen[begin : begin + _TOGETHER]]
+            found.append(log_densities(prior, windows.form, tracks, device=device))
+            advance(len(tracks))
+    values = np.concatenate(found, axis=1)
+    typicality: dict[str, Any] = {"clips": values.shape[1]}
+    for by, own in zip(DENSITIES, values, strict=True):
+        typicality[by] = {"mean": float(own.mean()), "std": float(own.std())}
+    return typicality
 
 
 def _track(windows: TrainingWindows, number: int) -> Track:

@@ -13,21 +13,22 @@ import torch
 from skelaug.checkpoint import Checkpoint, load_checkpoint
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.imputation.prior import MotionPrior
+from skelaug.imputation.typicality import Density
 from skelaug.imputation.windows import WindowForm
 from skelaug.models import MOTION_PRIORS
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.workflows.image_source import ready_network
 from skelaug.zoo import find_model, find_weights
 
-__all__ = ["ROLE", "TrainedPrior", "TrainingPosterior", "load_prior"]
+__all__ = ["ROLE", "TrainedPrior", "UsualDensity", "load_prior"]
 
 ROLE = "hgvae"
 _TRAIN = "train one with `skelaug train hgvae DATA.h5 --out RUN`"
 
 
 @dataclass(frozen=True)
-class TrainingPosterior:
-    """The log-posteriors of the clips that a prior was trained on.
+class UsualDensity:
+    """A log-density of the clips that a prior was trained on.
 
     Attributes:
         mean: Mean over clips, nats.
@@ -70,26 +71,26 @@ class TrainedPrior:
         """Whether its encoder can tell measured entries from filled ones."""
         return bool(self.checkpoint.meta.get("reads_mask", False))
 
-    @property
-    def posterior(self) -> TrainingPosterior:
-        """What its training clips scored.
+    def usual(self, by: Density) -> UsualDensity:
+        """What its training clips scored, see `skelaug.imputation.typicality`.
 
         Raises:
             DataError: The checkpoint does not say it.
         """
-        told = self.checkpoint.meta.get("posterior")
+        told = self.checkpoint.meta.get("typicality")
         try:
             numbers: Mapping[str, Any] = dict(told or {})
-            mean, std, clips = (float(numbers[key]) for key in ("mean", "std", "clips"))
+            mean, std = (float(numbers[by][key]) for key in ("mean", "std"))
+            clips = int(numbers["clips"])
             is_usable = math.isfinite(mean) and 0 < std < math.inf
         except (KeyError, TypeError, ValueError):
             is_usable = False
         if not is_usable:
             raise DataError(
-                f"{self.path}: expected the log-posterior of its training clips, got {told!r}; "
+                f"{self.path}: expected the log-{by} of its training clips, got {told!r}; "
                 f"train the model again, on several clips"
             )
-        return TrainingPosterior(mean, std, int(clips))
+        return UsualDensity(mean, std, clips)
 
     def check_clips(self, layout: SkeletonLayout, coordinates: int, *, where: str) -> None:
         """Make sure that clips have the joints that the prior knows, in three dimensions.

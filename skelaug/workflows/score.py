@@ -1,7 +1,7 @@
 """Say which clips look like nothing that a model has seen: ``skelaug score``.
 
-Scores are written clip by clip and forgotten: memory does not grow with the number of clips, but
-for one number each.
+Clips go through the network some at a time, their scores are written and forgotten: memory does not
+grow with the number of clips, but for one number each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import replacing, require_file, require_new
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.typicality import log_posteriors
+from skelaug.imputation.typicality import log_densities
 from skelaug.metrics.detection import below_band
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
@@ -40,7 +40,8 @@ from skelaug.workflows.score_report import (
 __all__ = ["ScoreConfig", "run"]
 
 _TEMPO = 0.1  # how far the rate of a clip may be from that of the model without a word
-_DIGITS = 6
+_TOGETHER = 4096  # frames of clips that go through the network together
+_DIGITS = 3  # a thousandth of a nat; beyond, scores differ with the clips around
 _EMPTY = "expected a measured joint, got none"
 
 Write = Callable[[str], None]
@@ -106,7 +107,7 @@ class _Job:
             raise DataError(f"{file.path}: expected clips, got none")
         self.prior: TrainedPrior = load_prior(config.model, device=device)
         self.prior.check_clips(file.layout, file.channels, where=str(file.path))
-        self.usual = self.prior.posterior
+        self.usual = self.prior.usual(config.by)
         self.tally = Tally()
         self.rejected: list[Rejection] = []
         self.kept: list[ClipScore] | None = None
@@ -118,9 +119,9 @@ class _Job:
             DataError: There is none.
         """
         with progress("scoring", total=len(self.rows)) as advance:
-            for row in self.rows.tolist():
-                self._score_clip(self.file[row], put)
-                advance(1)
+            for clips in self._groups():
+                self._score_clips(clips, put)
+                advance(len(clips))
         if not self.tally.clips:
             raise DataError(
                 f"{self.file.path}: expected clips with measured joints, got none of "
@@ -132,16 +133,32 @@ class _Job:
         self.kept = self.kept or []
         self.kept += scores
 
-    def _score_clip(self, clip: SkeletonSequence, put: Put) -> None:
-        tracks, prior = tracks_of(clip, self.config.min_confidence), self.prior
-        if not tracks:
-            self.rejected.append(Rejection(name=clip.name, reason=_EMPTY))
-            return
-        people = list(tracks.values())
-        found = log_posteriors(prior.network, prior.form, people, device=prior.device).tolist()
-        scores = [self._told(clip, *one) for one in zip(tracks, people, found, strict=True)]
-        self.tally.add(scores)
-        put(scores)
+    def _groups(self) -> Iterator[list[SkeletonSequence]]:
+        """The clips in their order, as many at a time as the network takes at once."""
+        clips: list[SkeletonSequence] = []
+        frames = 0
+        for row in self.rows.tolist():
+            clips.append(self.file[row])
+            frames += clips[-1].num_frames
+            if frames >= _TOGETHER:
+                yield clips
+                clips, frames = [], 0
+        if clips:
+            yield clips
+
+    def _score_clips(self, clips: list[SkeletonSequence], put: Put) -> None:
+        prior, by = self.prior, self.config.by
+        tracks = [tracks_of(clip, self.config.min_confidence) for clip in clips]
+        people = [track for own in tracks for track in own.values()]
+        found = log_densities(prior.network, prior.form, people, device=prior.device)
+        values = iter(getattr(found, by).tolist())
+        for clip, own in zip(clips, tracks, strict=True):
+            if not own:
+                self.rejected.append(Rejection(name=clip.name, reason=_EMPTY))
+                continue
+            scores = [self._told(clip, *one, next(values)) for one in own.items()]
+            self.tally.add(scores)
+            put(scores)
 
     def _told(self, clip: SkeletonSequence, slot: int, track: Track, score: float) -> ClipScore:
         usual = self.usual
@@ -178,6 +195,7 @@ class _Job:
             picture=_text(self.config.picture),
             model=self.prior.name,
             kind=self.prior.checkpoint.kind,
+            by=self.config.by,
             training_mean=self.usual.mean,
             training_std=self.usual.std,
             training_clips=self.usual.clips,
@@ -216,7 +234,8 @@ def _sink(job: _Job, write: Write | None) -> Iterator[Put]:
 def _draw(job: _Job, path: Path) -> None:
     from skelaug.plots.score_histogram import draw_scores  # matplotlib loads here
 
-    draw_scores(path, job.tally.standardised, title=f"{job.file.path.name}, {job.prior.name}")
+    title = f"{job.file.path.name}, {job.prior.name}, log-{job.config.by}"
+    draw_scores(path, job.tally.standardised, title=title)
 
 
 def _text(path: Path | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from skelaug.imputation.typicality import Density
 from skelaug.workflows.prediction_batches import Rejection
 
 __all__ = ["ClipScore", "LabelScore", "ScoreConfig", "ScoreReport", "Tally", "as_csv", "as_lines"]
@@ -21,6 +22,7 @@ class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         data: Sequence file.
         model: Packaged model, run directory or safetensors file.
+        by: The log-density that decides, see `skelaug.imputation.typicality`.
         split: A protocol or rule; only clips outside its training part are scored. Empty takes all.
         min_confidence: A joint with less counts as missing.
         out: File to write; None hands the lines to the caller.
@@ -30,6 +32,7 @@ class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
 
     data: Path
     model: str = "kinect20"
+    by: Density = "joint"
     split: str = ""
     min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
     out: Path | None = None
@@ -50,7 +53,7 @@ class ClipScore(BaseModel, frozen=True):
         name: Of the clip.
         person: Slot of the person, from 0.
         label: Class that the file names; None where it names none.
-        score: Log-posterior in nats, mean over windows.
+        score: The log-density that was asked for in nats, mean over windows.
         standardised: Deviations of the training clips that it lies above their mean.
         out_of_distribution: Whether it lies more than one deviation below.
         frames: Frames of the clip.
@@ -92,6 +95,7 @@ class ScoreReport(BaseModel, frozen=True):
         picture: The histogram that was written.
         model: Name of the prior.
         kind: Its network.
+        by: The log-density that decides.
         training_mean: Mean score of the prior's training clips, nats.
         training_std: Their standard deviation.
         training_clips: Their number.
@@ -114,6 +118,7 @@ class ScoreReport(BaseModel, frozen=True):
     picture: str | None
     model: str
     kind: str
+    by: Density
     training_mean: float
     training_std: float
     training_clips: int

@@ -19,7 +19,7 @@ from skelaug.models import MOTION_PRIORS, build
 from skelaug.progress import Progress, silent
 from skelaug.seeds import Stream, generator
 from skelaug.skeleton.parts import body_groups
-from skelaug.workflows.motion_examination import examiner, training_posterior
+from skelaug.workflows.motion_examination import examiner, training_typicality
 from skelaug.workflows.motion_lessons import Lessons, LessonsConfig, lessons
 from skelaug.workflows.run_directory import RunDirectory
 from skelaug.workflows.training_images import TrainingImages
@@ -253,11 +253,11 @@ class EvidenceLoss:
 
 
 def _conclude(material: Any, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
-    """Of windows the log-posterior of the training clips, of images what tells their copies."""
+    """Of windows how typical the training clips are, of images what tells their copies."""
     if isinstance(material, TrainingImages):
         return write_sketch(material, directory, progress)
-    posterior = training_posterior(material, directory.model, progress)
+    typicality = training_typicality(material, directory.model, progress)
     checkpoint = load_checkpoint(directory.model)
-    meta = {**checkpoint.meta, "posterior": posterior}
+    meta = {**checkpoint.meta, "typicality": typicality}
     save_checkpoint(directory.model, replace(checkpoint, meta=meta))
-    return {"posterior": posterior}
+    return {"typicality": typicality}

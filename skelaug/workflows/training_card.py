@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skelaug.checkpoint import Checkpoint
+from skelaug.imputation.typicality import DENSITIES
 
 __all__ = ["card"]
 
@@ -22,12 +23,13 @@ def card(checkpoint: Checkpoint, scores: Mapping[str, Any] | None = None) -> str
         for name, value in (scores or {}).items()
         if isinstance(value, int | float)
     ]
-    if "posterior" in meta:
-        own = meta["posterior"]
-        found.append(
-            f"- log-posterior of {own['clips']} training clips: {own['mean']:.1f} with a standard "
-            f"deviation of {own['std']:.1f} nats"
-        )
+    if "typicality" in meta:
+        told = meta["typicality"]
+        found += [
+            f"- log-{by} of {told['clips']} training clips: {told[by]['mean']:.1f} with a standard "
+            f"deviation of {told[by]['std']:.1f} nats"
+            for by in DENSITIES
+        ]
     article = "An" if meta["what"][0] in "aeiou" else "A"
     classes, unlabelled = sum(n > 0 for n in counts.values()), meta.get("unlabelled", 0)
     subject = f"{classes} actions" if classes else "clips without labels"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skelaug.errors import DataError, NotFoundError, UsageError
+from skelaug.imputation.typicality import DENSITIES
 from skelaug.skeleton.layouts import get_layout
 from skelaug.workflows.motion_prior import load_prior
 
@@ -15,8 +16,11 @@ def test_a_prior_knows_its_windows_its_training_clips_and_its_weights(make_prior
     prior = load_prior(make_prior("run"))
     assert (prior.form.frames, prior.form.nodes, prior.form.layout.name) == (16, 60, "kinect_20")
     assert prior.checkpoint.kind == "hgvae"
-    assert prior.posterior.clips == 24
-    assert prior.posterior.threshold == prior.posterior.mean - prior.posterior.std
+    usual = {by: prior.usual(by) for by in DENSITIES}
+    assert len({own.mean for own in usual.values()}) == len(DENSITIES) == 2
+    for own in usual.values():
+        assert own.clips == 24
+        assert own.threshold == own.mean - own.std
     assert not prior.reads_mask
     x = torch.zeros(2, 60, 16, requires_grad=True)
     (gradient,) = torch.autograd.grad(prior.network.log_posterior(x).sum(), x)
@@ -57,12 +61,16 @@ def test_what_is_no_prior_is_refused(make_prior, make_model, make_recognizer):
     [
         None,
         {},
-        {"mean": 1.0},
-        {"mean": "x", "std": 1, "clips": 2},
-        {"mean": 1.0, "std": 0.0, "clips": 1},
+        {"joint": 1.0, "clips": 2},
+        {"joint": {"mean": 1.0}, "clips": 2},
+        {"joint": {"mean": "x", "std": 1}, "clips": 2},
+        {"joint": {"mean": 1.0, "std": 0.0}, "clips": 1},
+        {"joint": {"mean": 1.0, "std": 1.0}},
+        {"mean": 1.0, "std": 1.0, "clips": 2},
     ],
 )
 def test_without_the_scores_of_its_training_clips_it_cannot_judge(make_prior, told):
-    prior = load_prior(make_prior(meta={"posterior": told}))
-    with pytest.raises(DataError, match="expected the log-posterior of its training clips"):
-        _ = prior.posterior
+    prior = load_prior(make_prior(meta={"typicality": told}))
+    for by in DENSITIES:
+        with pytest.raises(DataError, match=f"expected the log-{by} of its training clips"):
+            prior.usual(by)

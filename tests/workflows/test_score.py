@@ -13,7 +13,7 @@ import pytest
 
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.typicality import log_posteriors
+from skelaug.imputation.typicality import DENSITIES, log_densities
 from skelaug.workflows import score
 from skelaug.workflows.motion_prior import load_prior
 from skelaug.workflows.score_report import ScoreConfig, ScoreReport
@@ -30,8 +30,10 @@ def run(data: Path, model: Path, **options: Any) -> ScoreReport:
     return score.run(config, device="cpu", **told)
 
 
-def test_the_training_clips_lie_around_0_with_a_deviation_of_1(data_file, prior):
-    report = run(data_file, prior)
+@pytest.mark.parametrize("by", DENSITIES)
+def test_the_training_clips_lie_around_0_with_a_deviation_of_1(by, data_file, prior):
+    report = run(data_file, prior, by=by)
+    assert report.by == by
     assert report.scores is not None
     standardised = [one.standardised for one in report.scores]
     assert np.mean(standardised) == pytest.approx(0, abs=1e-3)
@@ -85,8 +87,22 @@ def test_every_person_has_a_score_and_missing_joints_are_counted(
     assert (report.clips, report.persons, report.missing) == (2, 3, sum(missing))
     model = load_prior(prior)
     tracks = [Track(pair.positions[:, 1], pair.observed[:, 1], 30.0)]
-    (expected,) = log_posteriors(model.network, model.form, tracks)
-    assert report.scores[1].score == pytest.approx(expected, rel=1e-5)
+    expected = log_densities(model.network, model.form, tracks)
+    assert expected.joint[0] != pytest.approx(expected.posterior[0], rel=1e-2)
+    assert report.scores[1].score == pytest.approx(expected.joint[0], rel=1e-5)
+    by_latents = run(data, prior, by="posterior").scores
+    assert by_latents is not None
+    assert by_latents[1].score == pytest.approx(expected.posterior[0], rel=1e-5)
+
+
+def test_scores_do_not_depend_on_how_many_clips_are_taken_together(data_file, prior, monkeypatch):
+    together = run(data_file, prior)
+    monkeypatch.setattr(score, "_TOGETHER", 1)
+    alone = run(data_file, prior)
+    for one, other in zip(together.scores or (), alone.scores or (), strict=True):
+        assert one.name == other.name
+        assert one.score == pytest.approx(other.score, abs=0.01)
+    assert together.labels == alone.labels
 
 
 def test_joints_of_less_confidence_are_missing(write_file, make_sequence, prior, tmp_path):
@@ -160,8 +176,8 @@ def test_models_that_are_no_prior_or_do_not_fit_are_refused(
         run(data_file, make_model())
     with pytest.raises(DataError, match=r"expected a motion prior .hgvae.*, got compact"):
         run(data_file, make_recognizer())
-    with pytest.raises(DataError, match="expected the log-posterior of its training clips"):
-        run(data_file, make_prior("a", meta={"posterior": None}))
+    with pytest.raises(DataError, match="expected the log-joint of its training clips"):
+        run(data_file, make_prior("a", meta={"typicality": None}))
     with pytest.raises(UsageError, match="trained to draw labelled clips"):
         run(data_file, make_prior("b", meta={"windows": None}))
     with pytest.raises(DataError, match=r"expected layout ntu_25 .*got kinect_20.*train hgvae"):

@@ -19,7 +19,7 @@ from skelaug.config import load
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError, InterruptedRunError, UsageError
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.typicality import log_posteriors
+from skelaug.imputation.typicality import DENSITIES, log_densities
 from skelaug.imputation.windows import WindowForm
 from skelaug.models import MOTION_PRIORS
 from skelaug.workflows import synthesize
@@ -86,12 +86,13 @@ def test_from_clips_to_a_run_that_says_what_it_has_seen(kind, data_file, tmp_pat
     assert not (out / "motions.h5").exists()
     summary = summarise("run", out, where="local")
     assert [part.kind for part in summary.parts] == [kind]
-    assert "log-posterior of 16 training clips" in summary.card
+    for by in DENSITIES:
+        assert f"log-{by} of 16 training clips" in summary.card
     scores = json.loads((out / "scores.json").read_text())
-    assert scores == {"posterior": meta["posterior"]} == report.scores
+    assert scores == {"typicality": meta["typicality"]} == report.scores
 
 
-def test_the_posterior_is_that_of_the_training_clips(data_file, tmp_path) -> None:
+def test_what_is_typical_is_read_off_the_training_clips(data_file, tmp_path) -> None:
     train(data_file, tmp_path / "run", "split=subject=1,2")
     checkpoint = load_checkpoint(tmp_path / "run" / "model.safetensors")
     form = WindowForm.from_json(checkpoint.meta["windows"])
@@ -99,11 +100,13 @@ def test_the_posterior_is_that_of_the_training_clips(data_file, tmp_path) -> Non
     with SequenceFile(data_file) as file:
         clips = [file[i] for i in range(len(file)) if file.subjects[i] in (1, 2)]
     tracks = [Track(clip.positions[:, 0], clip.observed[:, 0], clip.fps) for clip in clips]
-    found = log_posteriors(network, form, tracks)
-    posterior = checkpoint.meta["posterior"]
-    assert posterior["clips"] == len(found) == 16
-    assert posterior["mean"] == pytest.approx(found.mean())
-    assert posterior["std"] == pytest.approx(found.std())
+    found = log_densities(network, form, tracks)
+    typicality = checkpoint.meta["typicality"]
+    assert set(typicality) == {*DENSITIES, "clips"}
+    assert typicality["clips"] == len(tracks) == 16
+    for by in DENSITIES:
+        assert typicality[by]["mean"] == pytest.approx(getattr(found, by).mean())
+        assert typicality[by]["std"] == pytest.approx(getattr(found, by).std())
 
 
 @pytest.mark.parametrize("way", ["conditional=false", "conditional=true"])

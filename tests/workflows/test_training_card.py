@@ -47,10 +47,12 @@ def test_what_is_not_known_is_said():
     assert "rule 'all'" in text
 
 
-def test_a_model_of_motion_names_clips_without_labels_and_its_log_posterior():
-    posterior = {"mean": -812.345, "std": 91.2, "clips": 15}
-    text = card(checkpoint(what="hgvae", unlabelled=3, posterior=posterior))
+def test_a_model_of_motion_names_clips_without_labels_and_how_typical_they_are():
+    posterior, joint = {"mean": -812.345, "std": 91.2}, {"mean": 5070.49, "std": 412.3}
+    typicality = {"joint": joint, "posterior": posterior, "clips": 15}
+    text = card(checkpoint(what="hgvae", unlabelled=3, typicality=typicality))
     assert "training part: 15 clips" in text
+    assert "log-joint of 15 training clips: 5070.5 with a standard deviation of 412.3" in text
     assert "log-posterior of 15 training clips: -812.3 with a standard deviation of 91.2" in text
     nameless = card(checkpoint(what="hgvae", clips={"jump": 0}, unlabelled=3))
     assert nameless.startswith("# A hgvae model of clips without labels")
