@@ -122,7 +122,7 @@ def test_what_was_not_measured_is_at_the_training_mean(prior, tracks, form) -> N
     """Whatever the array holds there: an unmeasured entry is 0 in the window."""
     track = tracks[1]
     observed = track.observed.copy()
-    observed[3:6, 4:12] = False
+    observed[3:6, 4:12] = observed[6:8, 0] = False  # joint 0 is the root
     wild = np.where(observed[..., None], track.positions, 99.0)
     empty = np.where(observed[..., None], track.positions, np.nan)
     given: list[Tensor] = []
