@@ -68,7 +68,14 @@ def main() -> None:
     )
     card = options.out / "card.md"
     text = card.read_text(encoding="utf-8") if card.exists() else f"# {options.out.name}\n"
-    write_text(card, text.split(f"\n{TITLE}\n")[0].rstrip() + "\n\n" + section)
+    write_text(card, _without(text).rstrip() + "\n\n" + section)
+
+
+def _without(text: str) -> str:
+    """The card without the section of this script."""
+    before, title, section = text.partition(f"\n{TITLE}\n")
+    _, heading, after = section.partition("\n## ") if title else ("", "", "")
+    return before + heading + after
 
 
 def _share(accuracy: float | None) -> str:
