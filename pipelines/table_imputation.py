@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", required=True)
     parser.add_argument("--split", default="")
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--rate", type=float, default=None, help="step of the ascent")
+    parser.add_argument("--rate", type=float, default=0.1, help="step of the ascent")
     parser.add_argument("--clips", type=int, default=None, help="at most so many, evenly spread")
     parser.add_argument("--occlusions", nargs="+", choices=list(OCCLUSIONS), default=[*OCCLUSIONS])
     options = parser.parse_args()

@@ -106,14 +106,14 @@ def impute(
     clip's first or last frame) and unseen (a joint that the clip never shows). First, known joints
     of the same file are hidden in gaps like its own, and all methods fill them: `auto` takes, for
     each kind, the one of least error; of equal ones the simplest. With fewer than 8 clips to
-    measure on, short gaps are filled linearly and others with `hgvae`. So --dry-run shows what to
-    expect.
+    measure on, short gaps are filled linearly and others by `reconstruction`. So --dry-run shows
+    what to expect.
 
     Methods: hold, linear and cubic along time; mean, the training mean; reconstruction, one pass of
-    the model; ascent, from the mean to the most probable motion in --steps steps, as in the paper;
-    hgvae, the same from the reconstruction. hold, linear and cubic need no model. A VAE or an
-    HM-VAE takes the place of the HG-VAE as --model RUN of `skelaug train hgvae DATA.h5 --out RUN
-    --set model.name=motion-vae`.
+    the model; ascent, --steps steps of posterior ascent from the mean, as the paper's code does;
+    hgvae, ascent of the joint density from the reconstruction. hold, linear and cubic need no
+    model. A VAE or an HM-VAE takes the place of the HG-VAE as --model RUN of `skelaug train hgvae
+    DATA.h5 --out RUN --set model.name=motion-vae`.
 
     The uncertainty of a model's inventions is the spread of its posterior samples, times a factor
     per kind that makes it as large as the errors just measured; that of other methods is their

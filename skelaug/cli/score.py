@@ -71,9 +71,9 @@ def score(
 
     A line per person of a clip: its log-density under HG-VAE, the mean over windows of the clip,
     without randomness; how many deviations of the training clips it lies above their mean; and
-    whether it is out of distribution, more than one deviation below. About 16 of 100 clips like the
-    training clips lie there too. Missing joints are filled with the training mean first; their
-    number stands beside the score.
+    whether it is out of distribution, more than one deviation below. Expect more flags among
+    performers whom the model has not seen. Missing joints are filled with the training mean first;
+    their number stands beside the score.
 
     --by joint is the density of the window and its latent variables together, --by posterior that
     of the latent variables alone, as Bourached et al. publish it; joint is the default because a

@@ -4,10 +4,9 @@ Bourached et al. 2022, sec. 5.2 and appendix C: the missing entries are the free
 network is fixed, Adam climbs the log-posterior for a few steps, and the best iterate is kept.
 Departures, and why:
 
-- What is climbed is log p(x, z) at the posterior means, which is log p(z | x) up to log p(x). What
-  the authors' code climbs, the density of those means under the prior alone, can be had too
-  (``log_posterior``): nothing in it ties the missing entries to the measured ones, and climbing it
-  makes them worse (`pipelines/table_imputation.py`, rows ``ascent`` and ``hgvae``).
+- What is climbed is the joint density log p(x, z) at the posterior means. What the authors' code
+  climbs, the density of those means under the prior alone, can be had too (``log_posterior``):
+  nothing in it asks that the window be what its latent variables say.
 - The free variables belong to the clip, not to a window. A clip longer than a window climbs the sum
   over its windows, which therefore agree wherever they overlap.
 - A step has the size `lr` in standard deviations of the node, in the body frame that the window

@@ -109,7 +109,7 @@ class MotionPrior(Protocol):
     def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Per window log p(x, z) at the posterior means, nats, N; differentiable in x.
 
-        The log-likelihood plus `log_posterior`: by Bayes' rule log p(z | x) up to log p(x).
+        The log-likelihood plus `log_posterior`.
         """
         ...
 

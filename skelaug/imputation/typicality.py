@@ -4,7 +4,7 @@ Two log-densities say it, both at the means of the posterior, z = mu_q(x), and i
 
 - posterior: log p(z), the sum over levels of log N(mu_q; mu_p, sigma_p^2). Bourached et al. 2022
   write it p(z | x) (sec. 5.2, app. B), their code computes this.
-- joint: log p(x, z) = log p(x | z) + log p(z), by Bayes' rule log p(z | x) up to log p(x).
+- joint: log p(x, z) = log p(x | z) + log p(z).
 
 The first asks only whether the latent variables are usual. An encoder that finds usual ones for a
 damaged window too says nothing by it: that the window is not as they say is in log p(x | z) alone.

@@ -119,8 +119,8 @@ def density_of_means(levels: Sequence[Level]) -> Tensor:
 def joint_density(inference: Inference, x: Tensor) -> Tensor:
     """Log p(x, z) at the means of the posterior in nats, N: log p(x | z) + `density_of_means`.
 
-    By Bayes' rule this is log p(z | x) up to log p(x). The first term is what notices that a window
-    is not as its latent variables say; `density_of_means` alone hears nothing of it.
+    The first term is what notices that a window is not as its latent variables say;
+    `density_of_means` alone hears nothing of it.
 
     Args:
         inference: Along the means.

@@ -39,7 +39,7 @@ class FileGaps:
     rejected: tuple[UnfilledClip, ...]
 
 
-def measured_joints(clip: SkeletonSequence, min_confidence: float) -> NDArray[np.bool_]:
+def measured_joints(clip: SkeletonSequence, min_confidence: float = 0.0) -> NDArray[np.bool_]:
     """T M V: observed, finite, and of a confidence not below the least."""
     seen = clip.observed & np.isfinite(clip.positions).all(axis=-1)
     if clip.confidence is not None and min_confidence > 0:

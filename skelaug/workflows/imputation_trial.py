@@ -136,8 +136,8 @@ def choose(
             near = [one.method for one in ranked[1:] if one.low_mm <= best.high_mm]
             reason += f", within the intervals of {', '.join(near)}"
         return chosen(best.method, reason)
-    by_model = kind is not GapKind.SHORT and "hgvae" in methods
-    method = "hgvae" if by_model else "linear"
+    by_model = kind is not GapKind.SHORT and "reconstruction" in methods
+    method = "reconstruction" if by_model else "linear"
     few = "not measured" if not clips else f"only {clips} clips to measure on, {FEWEST} are needed"
     return chosen(method, few)
 

@@ -22,6 +22,7 @@ from skelaug.imputation.windows import WindowForm
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
 from skelaug.skeleton.geometry import fill_missing
+from skelaug.workflows.file_gaps import measured_joints
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_windows import TrainingWindows, WindowConfig
 
@@ -109,12 +110,13 @@ def _write(
         positions[:0], observed[:0] = 0, 0  # contiguous datasets have their place from now on
         for number, row in enumerate(clips.rows):
             clip = file[int(row)]
-            filled = fill_missing(clip.positions, clip.observed, file.layout)
+            measured = measured_joints(clip)
+            filled = fill_missing(clip.positions, measured, file.layout)
             stride = max(1, round(clip.fps / config.fps))
-            for person in np.flatnonzero(clip.observed.any(axis=(0, 2))):
+            for person in np.flatnonzero(measured.any(axis=(0, 2))):
                 span = slice(rows, rows + len(filled))
                 positions[span] = filled[:, person]
-                observed[span] = clip.observed[:, person]
+                observed[span] = measured[:, person]
                 tracks.append((rows, len(filled), stride))
                 numbers.append(number)
                 rows += len(filled)

@@ -86,7 +86,7 @@ def test_what_a_method_cannot_fill_does_not_count(whole):
     assert (choice.errors, choice.method, choice.rmse) == ([], "linear", None)
 
 
-METHODS = ("hold", "linear", "hgvae")
+METHODS = ("hold", "linear", "reconstruction", "hgvae")
 
 
 def errors(**rmse):
@@ -105,7 +105,7 @@ def test_the_least_error_wins_and_of_equal_ones_the_simplest():
 
 def test_too_few_clips_decide_nothing():
     told = errors(hold=1, linear=20, hgvae=10)
-    for kind, method in [(GapKind.SHORT, "linear"), (GapKind.LONG, "hgvae")]:
+    for kind, method in [(GapKind.SHORT, "linear"), (GapKind.LONG, "reconstruction")]:
         found = choose(kind, told, FEWEST - 1, METHODS)
         assert found.method == method
         assert found.reason == "only 7 clips to measure on, 8 are needed"

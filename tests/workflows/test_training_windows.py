@@ -54,6 +54,18 @@ def test_persons_of_whom_nothing_was_measured_are_no_tracks(
     assert len(windows(write_file(tmp_path / "some.h5", clips))) == 6
 
 
+def test_what_is_no_number_was_not_measured_whatever_the_file_says(
+    tmp_path, write_file, labelled_clips
+) -> None:
+    torn = labelled_clips(missing=0.2)
+    for clip in torn:
+        clip.positions[3, 0, 2], clip.observed[3, 0, 2] = np.nan, True
+    made = windows(write_file(tmp_path / "torn.h5", torn))
+    assert np.isfinite(made.positions).all()
+    assert not made.observed[made.tracks[:, 0] + 3, 2].any()
+    assert np.isfinite(made.form.mean).all()
+
+
 def test_known_entries_of_the_training_windows_are_standardised(data_file, gappy) -> None:
     for path in (data_file, gappy):
         made = windows(path)
