@@ -99,8 +99,9 @@ def impute(
 
     Missing is what is not observed, not a number, or below --min-confidence. Every measured
     coordinate stays as it is, bit for bit. What is invented keeps `observed` False; /uncertainty
-    holds its standard deviation in metres, 0 where measured; its clips have the source `imputed`.
-    A person slot in which nothing was ever measured is nobody, and stays empty.
+    holds its standard deviation in metres, 0 where measured; its clips have the source `imputed`,
+    synthetic ones stay `synthetic`. A person slot in which nothing was ever measured is nobody, and
+    stays empty.
 
     Gaps are of four kinds: short (at most 10 frames, measured at both ends), long, open (up to the
     clip's first or last frame) and unseen (a joint that the clip never shows). First, known joints

@@ -216,6 +216,8 @@ class _InventedStrip(_Strip):
 
     def __init__(self, clip: SkeletonSequence) -> None:
         super().__init__(clip)
+        somebody = clip.observed.any(axis=(0, 2), keepdims=True)  # an empty slot is nobody
+        self.seen = self.seen & somebody
         self.invented = self.seen & ~clip.observed
         self.never: NDArray[np.bool_] = ~np.asarray(clip.observed.any(axis=0), dtype=np.bool_)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skelaug.imputation.gaps import GapKind, gap_kinds
 from skelaug.imputation.tracks import Track
 from skelaug.skeleton.sequence import SkeletonSequence, Source
-from skelaug.workflows.file_gaps import tracks_of
+from skelaug.workflows.file_gaps import measured_joints, tracks_of
 from skelaug.workflows.imputation_methods import Completer, has_spread
 from skelaug.workflows.imputation_report import ImputeConfig
 from skelaug.workflows.imputation_trial import Choice
@@ -78,7 +78,11 @@ def complete(
     _fill(list(persons.values()), completer, choices)
     _say_how_sure(list(persons.values()), completer, choices)
     return [
-        _assembled(clip, {slot: one for (r, slot), one in persons.items() if r == row})
+        _assembled(
+            clip,
+            {slot: one for (r, slot), one in persons.items() if r == row},
+            min_confidence=config.min_confidence,
+        )
         for row, clip in clips.items()
     ]
 
@@ -121,21 +125,21 @@ def _say_how_sure(
                 one.uncertainty[chosen] = np.nan if choice.rmse is None else choice.rmse
 
 
-def _assembled(clip: SkeletonSequence, persons: Mapping[int, _Person]) -> Completed:
-    positions, observed = clip.positions.copy(), clip.observed.copy()
-    finite = np.isfinite(positions).all(axis=-1)
-    observed &= finite  # what has no place was not measured
+def _assembled(
+    clip: SkeletonSequence, persons: Mapping[int, _Person], *, min_confidence: float
+) -> Completed:
+    positions, observed = clip.positions.copy(), measured_joints(clip, min_confidence)
     uncertainty = np.where(observed, 0, np.nan).astype(np.float32)
     counts: dict[str, int] = defaultdict(int)
     for slot, person in persons.items():
         filled = ~person.track.observed & np.isfinite(person.positions).all(axis=-1)
         positions[:, slot][filled] = person.positions[filled]
-        observed[:, slot][filled] = False
         uncertainty[:, slot][filled] = person.uncertainty[filled]
         for kind in GapKind:
             if count := int((filled & person.of(kind)).sum()):
                 counts[kind.name.lower()] += count
-    source = Source.IMPUTED if counts else clip.source
+    is_changed = bool(counts) and clip.source is not Source.SYNTHETIC  # which it stays
+    source = Source.IMPUTED if is_changed else clip.source
     done = clip.replaced(
         positions=positions, observed=observed, uncertainty=uncertainty, source=source
     )

@@ -34,7 +34,9 @@ def draw_imputed(path: Path, out: Path, *, of: Path) -> bool:
 
 
 def _has_inventions(file: SequenceFile, row: int) -> bool:
-    invented = ~file.observed(row, row + 1) & (file.uncertainty(row, row + 1) != 0)
+    observed = file.observed(row, row + 1)
+    somebody = observed.any(axis=(0, 2), keepdims=True)  # an empty slot may hold any numbers
+    invented = ~observed & somebody & (file.uncertainty(row, row + 1) != 0)
     if not invented.any():
         return False
     return bool((invented & np.isfinite(file[row].positions).all(axis=-1)).any())

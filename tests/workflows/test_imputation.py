@@ -121,6 +121,22 @@ def test_what_is_too_unsure_is_replaced_and_no_longer_counts_as_measured(
     assert same.clip.source is Source.REAL
 
 
+def test_a_person_of_whom_nothing_is_sure_is_not_measured(clip, completer, settings):
+    confidence = np.ones(clip.observed.shape, np.float32)
+    confidence[:, 1] = 0.2
+    sure = settings.model_copy(update={"min_confidence": 0.5})
+    (done,) = complete({0: clip.replaced(confidence=confidence)}, completer, CHOICES, sure)
+    assert not done.clip.observed[:, 1].any()
+    assert np.isnan(done.clip.uncertainty[:, 1]).all()
+    np.testing.assert_array_equal(done.clip.positions[:, 1], clip.positions[:, 1])
+
+
+def test_a_synthetic_clip_stays_one(clip, completer, settings):
+    (done,) = complete({0: clip.replaced(source=Source.SYNTHETIC)}, completer, CHOICES, settings)
+    assert done.filled
+    assert done.clip.source is Source.SYNTHETIC
+
+
 def test_a_single_frame_takes_the_mean_pose_and_says_nothing_of_how_sure_it_is(
     make_sequence, completer, settings
 ):
