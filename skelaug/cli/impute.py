@@ -106,7 +106,7 @@ def impute(
     Gaps are of four kinds: short (at most 10 frames, measured at both ends), long, open (up to the
     clip's first or last frame) and unseen (a joint that the clip never shows). First, known joints
     of the same file are hidden in gaps like its own, and all methods fill them: `auto` takes, for
-    each kind, the one of least error; of equal ones the simplest. With fewer than 8 clips to
+    each kind, the one of least error; of equal ones the simplest. With fewer than 8 such gaps to
     measure on, short gaps are filled linearly and others by `reconstruction`. So --dry-run shows
     what to expect.
 
@@ -125,7 +125,8 @@ def impute(
     (kind, missing, filled, method, reason, trial_clips, trial_joints, errors: method, rmse_mm,
     low_mm, high_mm), rejected (name, reason), warnings, resumed_shards, seconds,
     clips_per_second, dry_run. Joints are counted over all frames; low_mm to high_mm is the 95 %
-    interval over clips.
+    interval over the gaps that were hidden; gaps of one clip are alike, so that of few clips it is
+    too narrow.
     """
     from skelaug.config import load
     from skelaug.workflows import impute as workflow
@@ -184,7 +185,7 @@ def _show(report: ImputeReport) -> None:
     measured = [gap for gap in report.gaps if gap.errors]
     if measured:
         render.table(
-            ["error in mm", *(f"{gap.kind} ({gap.trial_clips} clips)" for gap in measured)],
+            ["error in mm", *(f"{gap.kind} ({gap.trial_clips} gaps)" for gap in measured)],
             [[method, *(_error(gap, method) for gap in measured)] for method in _methods(measured)],
         )
     if report.rejected:

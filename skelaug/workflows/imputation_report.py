@@ -60,7 +60,8 @@ class MethodError(BaseModel, frozen=True):
     Attributes:
         method: Its name.
         rmse_mm: Root mean square distance between filled and true joints in millimetres.
-        low_mm: Lower end of the 95 % interval over clips.
+        low_mm: Lower end of the 95 % interval over the hidden gaps, one per clip as long as
+            there are clips; too narrow for a file of few clips, whose gaps are alike.
         high_mm: Its upper end.
     """
 
@@ -80,7 +81,8 @@ class GapReport(BaseModel, frozen=True):
         filled: How many of them were filled.
         method: What they were filled with.
         reason: Why this one.
-        trial_clips: Clips in which such gaps were hidden to measure the methods.
+        trial_clips: Clips, or stretches of few clips, in which such a gap was hidden to measure
+            the methods.
         trial_joints: Joints hidden there, counted over all frames.
         errors: What each method did there, the best first.
     """

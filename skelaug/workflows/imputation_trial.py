@@ -2,7 +2,7 @@
 
 For each kind of gap that the file has, gaps like its own (their joints and lengths) are cut into
 what was measured; all methods fill the same clips. The error of a method is the root mean square
-distance between filled and true joints, with a 95 % bootstrap interval over the clips.
+distance between filled and true joints, with a 95 % bootstrap interval over those gaps.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def choose(
     """The method for a kind of gap.
 
     The one that was asked for; else the one of least error, of equal errors the simplest. With
-    fewer than `FEWEST` clips to measure on, errors say too little: short gaps are then filled
+    fewer than `FEWEST` gaps to measure on, errors say too little: short gaps are then filled
     linearly and others by the model, if there is one.
 
     Args:
@@ -138,7 +138,7 @@ def choose(
         return chosen(best.method, reason)
     by_model = kind is not GapKind.SHORT and "reconstruction" in methods
     method = "reconstruction" if by_model else "linear"
-    few = "not measured" if not clips else f"only {clips} clips to measure on, {FEWEST} are needed"
+    few = "not measured" if not clips else f"only {clips} gaps to measure on, {FEWEST} are needed"
     return chosen(method, few)
 
 

@@ -108,7 +108,7 @@ def test_too_few_clips_decide_nothing():
     for kind, method in [(GapKind.SHORT, "linear"), (GapKind.LONG, "reconstruction")]:
         found = choose(kind, told, FEWEST - 1, METHODS)
         assert found.method == method
-        assert found.reason == "only 7 clips to measure on, 8 are needed"
+        assert found.reason == "only 7 gaps to measure on, 8 are needed"
         assert choose(kind, [], 0, METHODS).reason == "not measured"
         assert choose(kind, [], 0, METHODS[:2]).method == "linear"
 
