@@ -280,7 +280,6 @@ def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any
         "what": "hgvae",
         "windows": form.to_json(),
         "typicality": {**usual, "clips": len(tracks)},
-        "reads_mask": False,
         **meta,
     }
     checkpoint = Checkpoint("hgvae", arguments, network.state_dict(), form.layout, (), told)

@@ -20,7 +20,7 @@ from skelaug.imputation.body_frame import BodyFrames, turned_about_y
 from skelaug.shapes import check_shape
 from skelaug.skeleton.layout import SkeletonLayout
 
-__all__ = ["WindowForm", "window_frames"]
+__all__ = ["WindowForm", "steps_between", "window_frames"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +55,8 @@ class WindowForm:
         return len(self.mean)
 
     def stride(self, fps: float) -> int:
-        """How many frames of a clip of that rate make one step of a window, at least 1.
-
-        A clip of a higher rate is read in interleaved phases, never resampled; one of a lower rate
-        is read as it is.
-        """
-        return max(1, round(fps / self.fps))
+        """Frames of a clip of that rate from step to step of a window: see `steps_between`."""
+        return steps_between(fps, self.fps)
 
     def features(self, positions: Tensor, frames: BodyFrames) -> Tensor:
         """Windows as the model sees them, N nodes T, standardised; differentiable.
@@ -148,6 +144,19 @@ class WindowForm:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"windows: expected the form of a window, got {error!r}") from error
+
+
+def steps_between(fps: float, wanted: float) -> int:
+    """How many frames of a clip make one step of a window, at least 1.
+
+    A clip of a higher rate is read in interleaved phases, never resampled; one of a lower rate is
+    read as it is.
+
+    Args:
+        fps: Rate of the clip.
+        wanted: Rate of the window.
+    """
+    return max(1, round(fps / wanted))
 
 
 def window_frames(count: int, frames: int, stride: int, hop: int) -> NDArray[np.int64]:

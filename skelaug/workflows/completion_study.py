@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skelaug.data.store import SequenceFile
 from skelaug.imputation.occlusion import hide_body, hide_entries, hide_joints, hide_limb, limbs
 from skelaug.imputation.tracks import Track
+from skelaug.imputation.windows import steps_between
 from skelaug.skeleton.layout import SkeletonLayout
 
 __all__ = [
@@ -111,7 +112,7 @@ def whole_windows(
     found = []
     for row in rows:
         clip = file[row]
-        stride = max(1, round(clip.fps / fps))
+        stride = steps_between(clip.fps, fps)
         observed = clip.observed & np.isfinite(clip.positions).all(axis=-1)
         for person in range(clip.num_persons):
             whole: _Mask = np.asarray(observed[::stride, person].all(axis=1))

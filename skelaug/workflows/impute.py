@@ -19,10 +19,9 @@ from skelaug import __version__
 from skelaug.data.shards import ShardFolder
 from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, NotFoundError
-from skelaug.files import require_file, require_new, sha256, write_text
+from skelaug.files import require_file, require_new, write_text
 from skelaug.place import Place, training_place
 from skelaug.progress import Progress, silent
-from skelaug.skeleton.sequence import Source
 from skelaug.workflows.file_gaps import find_file_gaps
 from skelaug.workflows.imputation import Completed, complete
 from skelaug.workflows.imputation_methods import Completer, needs_model
@@ -156,9 +155,8 @@ class _Job:
     def plan(self) -> dict[str, Any]:
         """What decides the content of the shards."""
         settings = self.config.model_dump(mode="json", exclude={"out", "data", "model", "picture"})
-        weights = sha256(self.prior.path) if self.prior else None
-        data = sha256(self.config.data)
-        return {**settings, "data": data, "model": weights, "version": __version__}
+        data, *model = self.inputs.values()
+        return {**settings, "data": data, "model": model, "version": __version__}
 
     def find(self, progress: Progress) -> None:
         """See what is missing, and which methods fill it best."""
@@ -274,4 +272,4 @@ class _Job:
 
 def _counted(one: Completed) -> dict[str, int]:
     filled = {f"filled {kind}": count for kind, count in one.filled.items()}
-    return {**filled, "clips": int(one.clip.source is Source.IMPUTED and sum(filled.values()) > 0)}
+    return {**filled, "clips": int(any(filled.values()))}

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from skelaug.errors import DataError
+from skelaug.imputation.windows import steps_between
 from skelaug.optimisation import batch_indices
 from skelaug.place import Place
 from skelaug.progress import Progress
@@ -173,7 +174,7 @@ class WindowLessons:
     def samples(self, clips: TrainingClips) -> int:
         """Windows of the training clips, of one person each."""
         file, rows, windows = sequences(clips), clips.rows, self.config.windows
-        strides = np.maximum(1, np.round(file.fps[rows] / windows.fps)).astype(np.int64)
+        strides = np.array([steps_between(float(fps), windows.fps) for fps in file.fps[rows]])
         return int(windows_in(file.lengths[rows], strides, windows).sum())
 
     def check(self, clips: TrainingClips) -> list[str]:

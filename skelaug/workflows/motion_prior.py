@@ -66,11 +66,6 @@ class TrainedPrior:
     form: WindowForm
     device: torch.device
 
-    @property
-    def reads_mask(self) -> bool:
-        """Whether its encoder can tell measured entries from filled ones."""
-        return bool(self.checkpoint.meta.get("reads_mask", False))
-
     def usual(self, by: Density) -> UsualDensity:
         """What its training clips scored, see `skelaug.imputation.typicality`.
 

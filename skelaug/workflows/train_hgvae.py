@@ -162,7 +162,6 @@ def run(
         loss=lambda material: EvidenceLoss(),
         meta={
             "conditional": config.conditional,
-            "reads_mask": bool(config.occlusion and not config.conditional),
             "kl_weight": config.kl_weight,
         },
         evaluate=partial(examiner, way, kl_weight=config.kl_weight, seed=config.seed),

@@ -18,7 +18,7 @@ from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError, UsageError
 from skelaug.files import replacing_hdf5
 from skelaug.imputation.body_frame import reference_pose
-from skelaug.imputation.windows import WindowForm
+from skelaug.imputation.windows import WindowForm, steps_between
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
 from skelaug.skeleton.geometry import fill_missing
@@ -112,7 +112,7 @@ def _write(
             clip = file[int(row)]
             measured = measured_joints(clip)
             filled = fill_missing(clip.positions, measured, file.layout)
-            stride = max(1, round(clip.fps / config.fps))
+            stride = steps_between(clip.fps, config.fps)
             for person in np.flatnonzero(measured.any(axis=(0, 2))):
                 span = slice(rows, rows + len(filled))
                 positions[span] = filled[:, person]

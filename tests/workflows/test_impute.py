@@ -71,6 +71,15 @@ def test_the_output_is_the_file_with_its_gaps_filled_and_marked(gaps, settings):
                 assert getattr(one, key) == getattr(other, key)
 
 
+def test_synthetic_clips_are_counted_and_stay_such(gaps, tmp_path, write_file, settings):
+    with SequenceFile(gaps) as file:
+        drawn = [clip.replaced(source=Source.SYNTHETIC) for clip in file]
+    config = settings(data=write_file(tmp_path / "drawn.h5", drawn), method="linear")
+    assert workflow.run(config).imputed == 20
+    with SequenceFile(config.out) as file:
+        assert {clip.source for clip in file} == {Source.SYNTHETIC}
+
+
 def test_auto_takes_the_method_of_least_error_and_says_so(settings):
     report = workflow.run(settings())
     for gap in report.gaps:

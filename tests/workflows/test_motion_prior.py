@@ -21,7 +21,7 @@ def test_a_prior_knows_its_windows_its_training_clips_and_its_weights(make_prior
     for own in usual.values():
         assert own.clips == 24
         assert own.threshold == own.mean - own.std
-    assert not prior.reads_mask
+    assert not prior.network.reads_mask
     x = torch.zeros(2, 60, 16, requires_grad=True)
     (gradient,) = torch.autograd.grad(prior.network.log_posterior(x).sum(), x)
     assert np.abs(gradient.numpy()).max() > 0
