@@ -23,6 +23,7 @@ from skelaug.place import Place
 from skelaug.progress import Progress
 from skelaug.seeds import Stream, generator, numpy_generator
 from skelaug.workflows.run_directory import RunDirectory
+from skelaug.workflows.tempo import tempo_warnings
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_images import (
     AugmentConfig,
@@ -178,14 +179,10 @@ class WindowLessons:
         return int(windows_in(file.lengths[rows], strides, windows).sum())
 
     def check(self, clips: TrainingClips) -> list[str]:
-        """That there are three coordinates; clips that are read as if they were slower."""
-        slow = sequences(clips).fps[clips.rows] < 0.75 * self.config.windows.fps
-        if not slow.any():
-            return []
-        return [
-            f"{int(slow.sum())} clips have fewer than {self.config.windows.fps:g} frames per "
-            f"second and are read as if they were faster; see windows.fps"
-        ]
+        """That there are three coordinates; clips that are read at another tempo."""
+        file, fps = sequences(clips), self.config.windows.fps
+        where = file.path.name
+        return tempo_warnings(file.fps[clips.rows], fps, where=where, whose="windows.fps is")
 
     def sizes(self, material: TrainingWindows) -> dict[str, Any]:
         """Nodes and frames; whether the encoder reads what it was shown."""

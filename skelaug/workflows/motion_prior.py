@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from numpy.typing import ArrayLike
 
 from skelaug.checkpoint import Checkpoint, load_checkpoint
 from skelaug.errors import DataError, NotFoundError, UsageError
-from skelaug.imputation.prior import MotionPrior
-from skelaug.imputation.typicality import Density
+from skelaug.imputation.prior import Density, MotionPrior
 from skelaug.imputation.windows import WindowForm
 from skelaug.models import MOTION_PRIORS
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.workflows.image_source import ready_network
+from skelaug.workflows.tempo import tempo_warnings
 from skelaug.zoo import find_model, find_weights
 
-__all__ = ["ROLE", "TrainedPrior", "UsualDensity", "load_prior"]
+__all__ = ["ROLE", "TrainedPrior", "UsualDensity", "load_prior", "load_priors"]
 
 ROLE = "hgvae"
 _TRAIN = "train one with `skelaug train hgvae DATA.h5 --out RUN`"
@@ -28,7 +29,7 @@ _TRAIN = "train one with `skelaug train hgvae DATA.h5 --out RUN`"
 
 @dataclass(frozen=True)
 class UsualDensity:
-    """A log-density of the clips that a prior was trained on.
+    """A log-density of clips that nothing is wrong with.
 
     Attributes:
         mean: Mean over clips, nats.
@@ -65,6 +66,16 @@ class TrainedPrior:
     network: MotionPrior
     form: WindowForm
     device: torch.device
+
+    @property
+    def kind(self) -> str:
+        """Its network, a name of `MOTION_PRIORS`."""
+        return self.checkpoint.kind
+
+    def tempo_warnings(self, rates: ArrayLike, *, where: str) -> list[str]:
+        """What should be known of clips of these frame rates: see `tempo_warnings`."""
+        whose = f"model {self.name} knows"
+        return tempo_warnings(rates, self.form.fps, where=where, whose=whose)
 
     def usual(self, by: Density) -> UsualDensity:
         """What its training clips scored, see `skelaug.imputation.typicality`.
@@ -141,3 +152,23 @@ def load_prior(name_or_path: str | Path, *, device: torch.device | None = None) 
         form=WindowForm.from_json(windows),
         device=place,
     )
+
+
+def load_priors(
+    names_or_paths: Sequence[str | Path], *, device: torch.device | None = None
+) -> tuple[TrainedPrior, ...]:
+    """Several motion priors, each of another kind; see `load_prior`.
+
+    Raises:
+        UsageError: Two are of one kind.
+    """
+    found: dict[str, TrainedPrior] = {}
+    for name in names_or_paths:
+        prior = load_prior(name, device=device)
+        if prior.kind in found:
+            raise UsageError(
+                f"--model: expected models of different kinds, got two of kind {prior.kind}, "
+                f"{found[prior.kind].name} and {name}; leave one out"
+            )
+        found[prior.kind] = prior
+    return tuple(found.values())
