@@ -5,7 +5,7 @@ network is fixed, Adam climbs the log-posterior for a few steps, and the best it
 Departures, and why:
 
 - What is climbed is the joint density log p(x, z) at the posterior means. What the authors' code
-  climbs, the density of those means under the prior alone, can be had too (``log_posterior``):
+  climbs, the density of those means under the prior alone, can be had too (``posterior``):
   nothing in it asks that the window be what its latent variables say.
 - The free variables belong to the clip, not to a window. A clip longer than a window climbs the sum
   over its windows, which therefore agree wherever they overlap.
@@ -20,20 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skelaug.imputation.prior import MotionPrior, check_evaluation_mode
+from skelaug.imputation.prior import Density, MotionPrior, check_evaluation_mode
 from skelaug.imputation.tracks import Track, TrackWindows
 
-__all__ = ["Ascent", "Climbed", "ascend"]
-
-Climbed = Literal["log_joint", "log_posterior"]
-"""A method of `MotionPrior`."""
+__all__ = ["Ascent", "ascend"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +56,7 @@ def ascend(
     start: Sequence[NDArray[np.floating]],
     steps: int = 10,
     lr: float = 0.1,
-    climbs: Climbed = "log_joint",
+    climbs: Density = "joint",
     batch: int = 128,
 ) -> Ascent:
     """The missing entries of tracks moved to where the log-density of their windows is higher.
@@ -76,7 +72,7 @@ def ascend(
             what it says of measured entries is not used, nor that of a track without any.
         steps: Of Adam.
         lr: Of Adam, in standard deviations of a node: about how far a step goes.
-        climbs: Which density: see `MotionPrior`.
+        climbs: Which density: see `WindowDensities`.
         batch: Windows that go through the prior together.
 
     Raises:
@@ -110,8 +106,8 @@ def _started(track: Track, start: NDArray[np.floating]) -> NDArray[np.floating]:
 class _Climb:
     """The function that is climbed: positions of the frames to log-densities of the tracks."""
 
-    def __init__(self, prior: MotionPrior, cut: TrackWindows, climbs: Climbed, batch: int) -> None:
-        self.density = {"log_joint": prior.log_joint, "log_posterior": prior.log_posterior}[climbs]
+    def __init__(self, prior: MotionPrior, cut: TrackWindows, climbs: Density, batch: int) -> None:
+        self.prior, self.climbs = prior, climbs
         self.cut = cut
         self.missing = ~cut.observed
         self.chunks = cut.chunks(cut.with_gaps, batch)  # elsewhere it is constant
@@ -155,7 +151,8 @@ class _Climb:
         for chunk in self.chunks:
             with torch.set_grad_enabled(with_slope):
                 windows = positions[cut.frames[chunk]]
-                log_p = self.density(cut.form.features(windows, cut.body(chunk)))
+                found = self.prior.log_densities(cut.form.features(windows, cut.body(chunk)))
+                log_p = found.joint if self.climbs == "joint" else found.posterior
             score.index_add_(0, cut.track[chunk], log_p.detach().double())
             if with_slope:
                 (of_windows,) = torch.autograd.grad(log_p.sum(), windows)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 __all__ = [
+    "Density",
     "DiagonalGaussian",
     "LatentLevel",
     "MotionInference",
     "MotionPrior",
+    "WindowDensities",
     "check_evaluation_mode",
 ]
+
+
+Density = Literal["joint", "posterior"]
+"""Which of the log-densities: see `WindowDensities`."""
 
 
 class DiagonalGaussian(Protocol):
@@ -68,13 +74,27 @@ class MotionInference(Protocol):
         ...
 
 
+class WindowDensities(Protocol):
+    """Log-densities of each window at the means of the posterior, nats, N."""
+
+    @property
+    def joint(self) -> Tensor:
+        """Log p(x, z): of the window and of its latent variables."""
+        ...
+
+    @property
+    def posterior(self) -> Tensor:
+        """Log p(z), summed over the levels: what Bourached et al. 2022 write p(z | x)."""
+        ...
+
+
 class MotionPrior(Protocol):
     """A generative model of windows of motion.
 
     Windows are N nodes frames, standardised, in the time domain; node 3 v + c is coordinate c of
     joint v. Labels are int64 N, ignored by a model that was trained without. `seen` is a mask of
-    the windows: the encoder reads them where it is True, and elsewhere lines between (0, the mean,
-    where a node was never seen).
+    the windows: the encoder reads them where it is True, and elsewhere curves between (0, the
+    mean, where a node was never seen).
     """
 
     @property
@@ -98,19 +118,8 @@ class MotionPrior(Protocol):
         """Latent levels and output of windows; without noise (N size) along the posterior means."""
         ...
 
-    def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Per window the log-density of the posterior means under the prior, nats, N.
-
-        Summed over the stochastic levels, means along the way; differentiable in x. What
-        Bourached et al. 2022 write p(z | x) (sec. 5.2) is this in their code.
-        """
-        ...
-
-    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Per window log p(x, z) at the posterior means, nats, N; differentiable in x.
-
-        The log-likelihood plus `log_posterior`.
-        """
+    def log_densities(self, x: Tensor, labels: Tensor | None = None) -> WindowDensities:
+        """How much windows look like what was learnt, from one pass; differentiable in x."""
         ...
 
     def reconstruct(

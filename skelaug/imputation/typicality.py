@@ -13,9 +13,8 @@ damaged window too says nothing by it: that the window is not as they say is in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,13 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelaug.imputation.body_frame import fit_body_frames
-from skelaug.imputation.prior import DiagonalGaussian, MotionPrior, check_evaluation_mode
+from skelaug.imputation.prior import Density, MotionPrior, check_evaluation_mode
 from skelaug.imputation.tracks import Track
 from skelaug.imputation.windows import WindowForm, window_frames
 
-__all__ = ["DENSITIES", "Density", "LogDensities", "log_densities"]
+__all__ = ["DENSITIES", "LogDensities", "log_densities"]
 
-Density = Literal["joint", "posterior"]
 DENSITIES: tuple[Density, ...] = ("joint", "posterior")
 
 _CHUNK = 256
@@ -78,7 +76,10 @@ def log_densities(
         bodies = fit_body_frames(positions, observed, form)
         seen = observed.mT.repeat_interleave(3, dim=1)
         x = form.shown(form.features(positions, bodies), seen).to(device)
-        total.index_add_(0, number, _of_windows(prior, x).cpu())
+        found = prior.log_densities(x)
+        total.index_add_(
+            0, number, torch.stack([found.joint, found.posterior], dim=1).double().cpu()
+        )
         count.index_add_(0, number, count.new_ones(len(number), 1))
     joint, posterior = (total / count).T.numpy()  # 0 / 0 = NaN without a window
     return LogDensities(joint, posterior)
@@ -108,23 +109,3 @@ def _joined(held: Sequence[tuple[NDArray[np.generic], ...]]) -> tuple[Tensor, Te
         torch.from_numpy(np.concatenate(parts)) for parts in zip(*held, strict=True)
     )
     return number, positions, observed
-
-
-def _of_windows(prior: MotionPrior, x: Tensor) -> Tensor:
-    """Both log-densities of windows N nodes T, N 2, from one pass through the network.
-
-    They are what `MotionPrior.log_joint` and `log_posterior` say, which would take a pass each.
-    """
-    found = prior.infer(x)
-    posterior = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for level in found.levels:
-        if level.is_stochastic:
-            posterior += _log_density(level.posterior.mean, level.prior)
-    return torch.stack([_log_density(x, found.output) + posterior, posterior], dim=1)
-
-
-def _log_density(x: Tensor, gaussian: DiagonalGaussian) -> Tensor:
-    """Log N(x; mean, var) in nats, summed over all but the first axis, N float64."""
-    mean, logvar = gaussian.mean.double(), gaussian.logvar.double()
-    terms = math.log(2 * math.pi) + logvar + (x.double() - mean).square() * (-logvar).exp()
-    return -0.5 * terms.flatten(1).sum(dim=1)

@@ -5,7 +5,7 @@ subjects=None)``, guides ``guide(x)``, except the noisy one, which is ``guide(x,
 classifiers read motions, ``classifier(motion, lengths=None)``, and recognizers
 ``recognizer(clips)``; rival generators are explained where they are listed. Motion priors are
 called ``prior(x, seen, known, labels, noise)`` while they learn, and asked through ``infer``,
-``log_posterior``, ``reconstruct`` and ``sample``: see `HGVAE`.
+``log_densities``, ``reconstruct`` and ``sample``: see `MotionModel`.
 """
 
 from __future__ import annotations

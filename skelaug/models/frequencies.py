@@ -38,10 +38,12 @@ def in_time(coefficients: Tensor, dct: Tensor) -> Tensor:
 
 
 def interpolated(x: Tensor, seen: Tensor) -> Tensor:
-    """Trajectories N V T, linear in time between the entries that were seen, held beyond them.
+    """Trajectories N V T, cubic in time between the entries that were seen, held beyond them.
 
-    A trajectory of which nothing was seen is 0. What x holds where it was not seen, NaN too, has no
-    effect.
+    A gap is Hermite's cubic between its neighbours; its slope at either end is that of the step
+    before or after the gap, and that of the straight line across where that step was not seen
+    either. A trajectory of which nothing was seen is 0. What x holds where it was not seen, NaN
+    too, has no effect.
 
     Args:
         x: N V T.
@@ -49,13 +51,24 @@ def interpolated(x: Tensor, seen: Tensor) -> Tensor:
     """
     frames = x.shape[-1]
     clock = torch.arange(frames, device=x.device).expand(seen.shape)
+    x = torch.where(seen, x, 0)
     before = torch.where(seen, clock, -1).cummax(dim=-1).values
     after = torch.where(seen, clock, frames).flip(-1).cummin(dim=-1).values.flip(-1)
     first = torch.where(before < 0, after, before).clamp(max=frames - 1)
     last = torch.where(after == frames, before, after).clamp(min=0)
-    share = (clock - first).to(x.dtype) / (last - first).clamp(min=1)
     start, end = x.gather(-1, first), x.gather(-1, last)
-    joined = start + (end - start) * share
+    length = (last - first).clamp(min=1)
+    step = x[..., 1:] - x[..., :-1]
+    is_step = seen[..., 1:] & seen[..., :-1]
+    arrives, leaves = (first - 1).clamp(min=0), last.clamp(max=frames - 2)
+    chord = end - start
+    slopes = [
+        torch.where(is_step.gather(-1, place) & is_inside, step.gather(-1, place) * length, chord)
+        for place, is_inside in ((arrives, first > 0), (leaves, last < frames - 1))
+    ]
+    u = (clock - first).to(x.dtype) / length
+    bend = u * (1 - u) * ((1 - u) * (slopes[0] - chord) - u * (slopes[1] - chord))
+    joined = start + chord * u + torch.where(last > first, bend, 0)
     return torch.where(seen.any(dim=-1, keepdim=True), torch.where(seen, x, joined), 0)
 
 

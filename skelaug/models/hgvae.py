@@ -61,12 +61,10 @@ from skelaug.models.graph_layers import (
 from skelaug.models.latent_levels import (
     Inference,
     Level,
-    density_of_means,
-    joint_density,
+    MotionModel,
     one_hot,
     split_noise,
     standard_normal,
-    training_terms,
 )
 from skelaug.shapes import check_shape
 
@@ -159,7 +157,7 @@ class DecoderLevel(nn.Module):
         return extended
 
 
-class HGVAE(nn.Module):
+class HGVAE(MotionModel):
     """The hierarchical graph-convolutional variational autoencoder.
 
     Args:
@@ -220,62 +218,24 @@ class HGVAE(nn.Module):
         seen: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Inference:
-        """Every level's posterior and prior, and the output, of windows.
-
-        Args:
-            x: N V T, standardised, in the time domain.
-            labels: N, int64, -1 = no class; None only where there are no classes.
-            seen: N V T, bool: what the encoder is shown; None = all.
-            noise: Standard normal, N S; None takes the mean of every posterior.
-        """
+        """The levels and the output of windows; see `MotionModel.infer`."""
+        check_shape(x, "N V T", what="x", V=self.nodes, T=self.frames)
         classes = one_hot(labels, self.num_classes, like=x)
-        levels, h = self._levels(x, classes, seen=seen, noise=noise)
-        return Inference(tuple(levels), self._output(self._extended(levels, h, classes)))
-
-    def forward(
-        self,
-        x: Tensor,
-        seen: Tensor,
-        known: Tensor,
-        labels: Tensor | None,
-        noise: Tensor,
-        shown: Tensor | None = None,
-    ) -> Tensor:
-        """The terms of eq. 1 of each sample in nats, N 1+L: see `training_terms`.
-
-        Args:
-            x: N V T, standardised, in the time domain.
-            seen: N V T, bool: what the encoder is shown.
-            known: N V T, bool: what counts in the likelihood.
-            labels: As in `infer`.
-            noise: Standard normal, N S.
-            shown: N V T: what the encoder reads where it differs from x; None = x.
-        """
-        read = x if shown is None else shown
-        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
-
-    def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """How much windows look like what was learnt, N in nats: see `density_of_means`.
-
-        Means along the path make it deterministic (the code draws); it is differentiable in x.
-        """
-        levels, _ = self._levels(x, one_hot(labels, self.num_classes, like=x))
-        return density_of_means(levels)
-
-    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log p(x, z) at the posterior means in nats, N: see `joint_density`."""
-        return joint_density(self.infer(x, labels=labels), x)
-
-    def reconstruct(
-        self,
-        x: Tensor,
-        *,
-        seen: Tensor | None = None,
-        labels: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> Gaussian:
-        """p(x | z) in the time domain, over N V T; arguments as in `infer`."""
-        return self.infer(x, labels=labels, seen=seen, noise=noise).output
+        noises: tuple[Tensor | None, ...] = (None,) * len(self.latent_shapes)
+        if noise is not None:
+            noises = split_noise(noise, self.latent_shapes)
+        read = encoder_input(x, seen, self.dct, reads_mask=self.reads_mask)
+        kept = self.encoder(read.transpose(0, 1))
+        q: Gaussian = self.top.posterior(kept[0])
+        levels = [self._level(0, q, standard_normal(q), noises[0])]
+        h: Tensor = self.top(levels[0].z, classes)
+        for number, level in enumerate(self._decoder_levels, start=1):
+            h = level.refined(h)
+            q = level.posterior_of(h, kept[number])
+            p, h = level.prior_of(h)
+            levels.append(self._level(number, q, p, noises[number]))
+            h = level.extended(h, levels[number].z)
+        return Inference(tuple(levels), self._output(h))
 
     def sample(
         self, noise: Tensor, labels: Tensor | None = None, drawn_levels: int | None = None
@@ -302,44 +262,11 @@ class HGVAE(nn.Module):
     def _decoder_levels(self) -> tuple[DecoderLevel, ...]:
         return tuple(level for level in self.decoder if isinstance(level, DecoderLevel))
 
-    def _levels(
-        self,
-        x: Tensor,
-        classes: Tensor,
-        *,
-        seen: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> tuple[list[Level], Tensor | None]:
-        """All levels, and the stream before the last z is added to it; None before z0."""
-        check_shape(x, "N V T", what="x", V=self.nodes, T=self.frames)
-        noises: tuple[Tensor | None, ...] = (None,) * len(self.latent_shapes)
-        if noise is not None:
-            noises = split_noise(noise, self.latent_shapes)
-        read = encoder_input(x, seen, self.dct, reads_mask=self.reads_mask)
-        kept = self.encoder(read.transpose(0, 1))
-        q: Gaussian = self.top.posterior(kept[0])
-        levels = [self._level(0, q, standard_normal(q), noises[0])]
-        h = None
-        for number, level in enumerate(self._decoder_levels, start=1):
-            h = level.refined(self._extended(levels, h, classes))
-            q = level.posterior_of(h, kept[number])
-            p, h = level.prior_of(h)
-            levels.append(self._level(number, q, p, noises[number]))
-        return levels, h
-
     def _level(self, number: int, q: Gaussian, p: Gaussian, noise: Tensor | None) -> Level:
         is_stochastic = number < self.stochastic_levels
         if not is_stochastic:
             return Level(q, p, p.mean, is_stochastic)
         return Level(q, p, q.mean if noise is None else q.at(noise), is_stochastic)
-
-    def _extended(self, levels: Sequence[Level], h: Tensor | None, classes: Tensor) -> Tensor:
-        """The stream with the last level's z."""
-        z = levels[-1].z
-        if h is None:
-            start: Tensor = self.top(z, classes)
-            return start
-        return self._decoder_levels[len(levels) - 2].extended(h, z)
 
     def _output(self, h: Tensor) -> Gaussian:
         """p(x | z): the mean back in time, the variance that of a node and frame."""

@@ -27,12 +27,10 @@ from skelaug.models.graph_layers import GaussianHead, Graph, GraphBlock, GraphCo
 from skelaug.models.latent_levels import (
     Inference,
     Level,
-    density_of_means,
-    joint_density,
+    MotionModel,
     one_hot,
     split_noise,
     standard_normal,
-    training_terms,
 )
 from skelaug.shapes import check_shape
 
@@ -61,7 +59,7 @@ def pooling_matrix(groups: Sequence[Sequence[int]], nodes: int) -> Tensor:
     return pooling.flatten(2).flatten(0, 1)
 
 
-class HMVAE(nn.Module):
+class HMVAE(MotionModel):
     """The variational autoencoder with two levels and fixed pooling.
 
     Args:
@@ -126,42 +124,9 @@ class HMVAE(nn.Module):
         seen: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Inference:
-        """Both levels and the output of windows; arguments as in `HGVAE.infer`."""
+        """Both levels and the output of windows; see `MotionModel.infer`."""
         top, bottom = self._levels(x, seen=seen, noise=noise)
         return Inference((top, bottom), self._output(top.z, bottom.z, labels))
-
-    def forward(
-        self,
-        x: Tensor,
-        seen: Tensor,
-        known: Tensor,
-        labels: Tensor | None,
-        noise: Tensor,
-        shown: Tensor | None = None,
-    ) -> Tensor:
-        """Log-likelihood and both divergences in nats, N 3; as `HGVAE.forward`."""
-        read = x if shown is None else shown
-        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
-
-    def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Sum of log N(mu_q; 0, I) over the two levels in nats, N; it does not depend on labels."""
-        del labels
-        return density_of_means(self._levels(x))
-
-    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log p(x, z) at the posterior means in nats, N: see `joint_density`."""
-        return joint_density(self.infer(x, labels=labels), x)
-
-    def reconstruct(
-        self,
-        x: Tensor,
-        *,
-        seen: Tensor | None = None,
-        labels: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> Gaussian:
-        """p(x | z) in the time domain, over N V T; arguments as in `HGVAE.infer`."""
-        return self.infer(x, labels=labels, seen=seen, noise=noise).output
 
     def sample(
         self, noise: Tensor, labels: Tensor | None = None, drawn_levels: int | None = None

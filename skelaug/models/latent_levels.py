@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from skelaug.models.gaussian import Gaussian, kl_divergence, log_density
 from skelaug.shapes import check_shape
@@ -23,9 +23,10 @@ __all__ = [
     "LOGVAR_RANGE",
     "Inference",
     "Level",
+    "LogDensities",
+    "MotionModel",
     "at_least_float32",
-    "density_of_means",
-    "joint_density",
+    "log_densities",
     "one_hot",
     "split_noise",
     "standard_normal",
@@ -66,6 +67,18 @@ class Inference(NamedTuple):
     output: Gaussian
 
 
+class LogDensities(NamedTuple):
+    """Of each window in nats, N, float64; differentiable.
+
+    Attributes:
+        joint: Log p(x, z) at the means of the posterior.
+        posterior: Log p(z) there, what Bourached et al. 2022 call log-posterior (sec. 5.2).
+    """
+
+    joint: Tensor
+    posterior: Tensor
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """Products of autocast, which are of half precision, in float32; others as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
@@ -99,35 +112,27 @@ def training_terms(inference: Inference, x: Tensor, known: Tensor) -> Tensor:
     return torch.stack(terms, dim=1)
 
 
-def density_of_means(levels: Sequence[Level]) -> Tensor:
-    """The "log-posterior" of HG-VAE: sum over levels of log N(mu_q; mu_p, sigma_p^2) in nats, N.
+def log_densities(inference: Inference, x: Tensor) -> LogDensities:
+    """How much windows look like what was learnt; of levels that are switched off nothing counts.
 
-    The paper writes p(z | x); what its code computes, and what its numbers agree with, is the
-    density under the prior of the means of the posterior. Levels that are switched off do not
-    count.
-    """
-    counted = [
-        log_density(level.posterior.mean, level.prior).flatten(1).sum(1)
-        for level in levels
-        if level.is_stochastic
-    ]
-    if not counted:
-        return levels[0].z.flatten(1).sum(1) * 0
-    return torch.stack(counted).sum(0)
-
-
-def joint_density(inference: Inference, x: Tensor) -> Tensor:
-    """Log p(x, z) at the means of the posterior in nats, N: log p(x | z) + `density_of_means`.
-
-    The first term is what notices that a window is not as its latent variables say;
-    `density_of_means` alone hears nothing of it.
+    The paper writes p(z | x) for the posterior's; what its code computes, and what its numbers
+    agree with, is the density under the prior of the means of the posterior, summed over levels:
+    ``sum_l log N(mu_q; mu_p, sigma_p^2)``. A window that is not as its latent variables say is
+    noticed by the joint density alone.
 
     Args:
         inference: Along the means.
-        x: N V T.
+        x: N V T, of which it is.
     """
-    likelihood = log_density(x, inference.output).flatten(1).sum(1)
-    return likelihood + density_of_means(inference.levels)
+
+    def total(density: Tensor) -> Tensor:
+        return density.flatten(1).sum(1, dtype=torch.float64)
+
+    posterior = x.new_zeros(len(x), dtype=torch.float64)
+    for level in inference.levels:
+        if level.is_stochastic:
+            posterior = posterior + total(log_density(level.posterior.mean, level.prior))
+    return LogDensities(total(log_density(x, inference.output)) + posterior, posterior)
 
 
 def split_noise(noise: Tensor, shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
@@ -157,3 +162,65 @@ def one_hot(labels: Tensor | None, num_classes: int, *, like: Tensor) -> Tensor:
         raise ValueError(f"labels: expected one of {num_classes} classes per sample, got None")
     rows = F.one_hot(labels + 1, num_classes + 1)[:, 1:]
     return rows.to(like)
+
+
+class MotionModel(nn.Module):
+    """What all priors of motion answer from what they infer."""
+
+    def infer(
+        self,
+        x: Tensor,
+        *,
+        labels: Tensor | None = None,
+        seen: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Inference:
+        """Every level's posterior and prior, and the output, of windows.
+
+        Args:
+            x: N V T, standardised, in the time domain.
+            labels: N, int64, -1 = no class; None only where there are no classes.
+            seen: N V T, bool: what the encoder is shown; None = all.
+            noise: Standard normal, N S; None takes the mean of every posterior.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        x: Tensor,
+        seen: Tensor,
+        known: Tensor,
+        labels: Tensor | None,
+        noise: Tensor,
+        shown: Tensor | None = None,
+    ) -> Tensor:
+        """The terms of eq. 1 of each sample in nats, N 1+L: see `training_terms`.
+
+        Args:
+            x: N V T, standardised, in the time domain.
+            seen: N V T, bool: what the encoder is shown.
+            known: N V T, bool: what counts in the likelihood.
+            labels: As in `infer`.
+            noise: Standard normal, N S.
+            shown: N V T: what the encoder reads where it differs from x; None = x.
+        """
+        read = x if shown is None else shown
+        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
+
+    def log_densities(self, x: Tensor, labels: Tensor | None = None) -> LogDensities:
+        """How much windows look like what was learnt, see `log_densities`.
+
+        Means along the path make it deterministic (the code draws).
+        """
+        return log_densities(self.infer(x, labels=labels), x)
+
+    def reconstruct(
+        self,
+        x: Tensor,
+        *,
+        seen: Tensor | None = None,
+        labels: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Gaussian:
+        """p(x | z) in the time domain, over N V T; arguments as in `infer`."""
+        return self.infer(x, labels=labels, seen=seen, noise=noise).output

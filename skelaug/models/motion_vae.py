@@ -24,12 +24,10 @@ from skelaug.models.latent_levels import (
     LOGVAR_RANGE,
     Inference,
     Level,
+    MotionModel,
     at_least_float32,
-    density_of_means,
-    joint_density,
     one_hot,
     standard_normal,
-    training_terms,
 )
 from skelaug.shapes import check_shape
 
@@ -50,7 +48,7 @@ class LinearHead(nn.Module):
         return Gaussian(mean, logvar.clamp(*LOGVAR_RANGE))
 
 
-class MotionVAE(nn.Module):
+class MotionVAE(MotionModel):
     """The fully connected variational autoencoder.
 
     Args:
@@ -96,42 +94,9 @@ class MotionVAE(nn.Module):
         seen: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Inference:
-        """The one level and the output of windows; arguments as in `HGVAE.infer`."""
+        """The one level and the output of windows; see `MotionModel.infer`."""
         level = self._level(x, seen=seen, noise=noise)
         return Inference((level,), self._output(level.z, labels))
-
-    def forward(
-        self,
-        x: Tensor,
-        seen: Tensor,
-        known: Tensor,
-        labels: Tensor | None,
-        noise: Tensor,
-        shown: Tensor | None = None,
-    ) -> Tensor:
-        """Log-likelihood and divergence of each sample in nats, N 2; as `HGVAE.forward`."""
-        read = x if shown is None else shown
-        return training_terms(self.infer(read, labels=labels, seen=seen, noise=noise), x, known)
-
-    def log_posterior(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log N(mu_q; 0, I) in nats, N; it does not depend on labels."""
-        del labels
-        return density_of_means([self._level(x)])
-
-    def log_joint(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log p(x, z) at the posterior means in nats, N: see `joint_density`."""
-        return joint_density(self.infer(x, labels=labels), x)
-
-    def reconstruct(
-        self,
-        x: Tensor,
-        *,
-        seen: Tensor | None = None,
-        labels: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> Gaussian:
-        """p(x | z) in the time domain, over N V T; arguments as in `HGVAE.infer`."""
-        return self.infer(x, labels=labels, seen=seen, noise=noise).output
 
     def sample(
         self, noise: Tensor, labels: Tensor | None = None, drawn_levels: int | None = None

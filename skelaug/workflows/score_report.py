@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from skelaug.imputation.typicality import Density
+from skelaug.imputation.prior import Density
 from skelaug.workflows.prediction_batches import Rejection
 
 __all__ = ["ClipScore", "LabelScore", "ScoreConfig", "ScoreReport", "Tally", "as_csv", "as_lines"]

@@ -13,4 +13,4 @@ def test_the_networks_are_motion_priors():
         check_evaluation_mode(network)
     network.eval()
     check_evaluation_mode(network)
-    assert network.log_posterior(torch.zeros(2, 6, 4)).shape == (2,)
+    assert network.log_densities(torch.zeros(2, 6, 4)).posterior.shape == (2,)

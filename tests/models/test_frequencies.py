@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.fft
 import torch
+from scipy.interpolate import CubicHermiteSpline
 from torch import Tensor
 
 from skelaug.models.frequencies import (
@@ -64,17 +67,37 @@ def test_the_transform_keeps_full_precision_under_autocast() -> None:
     torch.testing.assert_close(back, x, rtol=0, atol=1e-5)
 
 
-def test_gaps_are_interpolated_as_numpy_does() -> None:
+def _slope(x: np.ndarray, seen: np.ndarray, frame: int, before: int) -> float | None:
+    """Of the step that ends or starts at a frame; None where it was not seen."""
+    a, b = frame - before, frame + 1 - before
+    return x[b] - x[a] if a >= 0 and b < len(x) and seen[a] and seen[b] else None
+
+
+def test_gaps_are_the_cubics_of_scipy() -> None:
     x = _x()
-    seen = torch.rand(x.shape, generator=generator(0, 2)) < 0.3
+    seen = torch.rand(x.shape, generator=generator(0, 2)) < 0.4
     seen[0, 0], seen[1, 2] = False, True
     seen[2, 3], seen[2, 3, 20] = False, True
     found = interpolated(torch.where(seen, x, torch.nan), seen)
     for n, v in np.ndindex(3, 6):
-        at = np.flatnonzero(seen[n, v])
-        whole = np.interp(np.arange(50), at, x[n, v][at]) if len(at) else np.zeros(50)
-        np.testing.assert_allclose(found[n, v], whole, rtol=0, atol=1e-13)
+        truth, known = x[n, v].numpy(), seen[n, v].numpy()
+        at = np.flatnonzero(known)
+        whole = np.interp(np.arange(50), at, truth[at]) if len(at) else np.zeros(50)
+        for a, b in itertools.pairwise(at):
+            chord = (truth[b] - truth[a]) / (b - a)
+            slopes = [_slope(truth, known, a, 1), _slope(truth, known, b, 0)]
+            slopes = [chord if one is None else one for one in slopes]
+            curve = CubicHermiteSpline([a, b], truth[[a, b]], slopes)
+            whole[a : b + 1] = curve(np.arange(a, b + 1))
+        np.testing.assert_allclose(found[n, v], whole, rtol=0, atol=1e-12)
     assert torch.equal(found[seen], x[seen])
+
+
+def test_a_straight_line_is_continued_through_gaps_of_any_length() -> None:
+    line = 3 - 0.5 * torch.arange(50, dtype=torch.float64)
+    seen = torch.ones(1, 3, 50, dtype=torch.bool)
+    seen[0, 0, 1:49], seen[0, 1, 7:30], seen[0, 2, 2:40:2] = False, False, False
+    torch.testing.assert_close(interpolated(line.expand(1, 3, 50), seen), line.expand(1, 3, 50))
 
 
 def test_the_encoder_reads_gaps_as_interpolated_whatever_they_hold() -> None:

@@ -58,7 +58,7 @@ def test_both_priors_are_standard_normal_and_posteriors_do_not_see_the_other_lev
         assert torch.equal(one.posterior.mean, other.posterior.mean)
         standard = Normal(torch.zeros_like(one.z), 1.0)
         total = total + standard.log_prob(one.posterior.mean).sum((1, 2))
-    torch.testing.assert_close(network.log_posterior(x), total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(network.log_densities(x).posterior, total, rtol=1e-12, atol=1e-12)
 
 
 def test_the_top_level_reads_means_of_groups_alone() -> None:

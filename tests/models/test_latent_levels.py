@@ -13,8 +13,7 @@ from skelaug.models.latent_levels import (
     Inference,
     Level,
     at_least_float32,
-    density_of_means,
-    joint_density,
+    log_densities,
     one_hot,
     split_noise,
     standard_normal,
@@ -92,18 +91,18 @@ def test_the_log_posterior_is_the_prior_density_of_the_posterior_means() -> None
     expected = torch.stack(
         [_normal(level.prior).log_prob(level.posterior.mean).sum(dim=(1, 2)) for level in levels]
     )
-    torch.testing.assert_close(density_of_means(levels), expected.sum(0), rtol=1e-12, atol=1e-12)
-    some = density_of_means(_inference(off=2).levels)
-    torch.testing.assert_close(some, expected[:2].sum(0), rtol=1e-12, atol=1e-12)
-    assert torch.equal(density_of_means(_inference(off=0).levels), torch.zeros(4).double())
+    x, _ = _truth()
+    for off in range(4):
+        found = log_densities(_inference(off=off), x).posterior
+        torch.testing.assert_close(found, expected[:off].sum(0), rtol=1e-12, atol=1e-12)
 
 
 def test_the_joint_density_is_that_of_the_window_and_of_the_posterior_means() -> None:
     x, _ = _truth()
     made = _inference()
     likelihood = _normal(made.output).log_prob(x).flatten(1).sum(1)
-    expected = likelihood + density_of_means(made.levels)
-    torch.testing.assert_close(joint_density(made, x), expected, rtol=1e-12, atol=1e-12)
+    found = log_densities(made, x)
+    torch.testing.assert_close(found.joint, likelihood + found.posterior, rtol=1e-12, atol=1e-12)
 
 
 def test_noise_is_cut_into_levels_without_loss_the_top_first() -> None:

@@ -53,7 +53,7 @@ def test_shapes_of_every_answer(kind: str) -> None:
     network = _network(kind)
     x, seen, known, _, noise = _lesson(network)
     assert network(x, seen, known, None, noise).shape == (N, 1 + LEVELS[kind])
-    assert network.log_posterior(x).shape == (N,)
+    assert network.log_densities(x).posterior.shape == (N,)
     assert network.sample(noise).shape == x.shape
     made = network.infer(x, seen=seen, noise=noise)
     assert len(made.levels) == LEVELS[kind]
@@ -76,7 +76,9 @@ def test_terms_and_reconstruction_are_those_of_the_inference(kind: str) -> None:
     density = [
         log_density(level.posterior.mean, level.prior).flatten(1).sum(1) for level in means.levels
     ]
-    torch.testing.assert_close(network.log_posterior(x), torch.stack(density).sum(0))
+    torch.testing.assert_close(
+        network.log_densities(x).posterior, torch.stack(density).double().sum(0)
+    )
 
 
 @pytest.mark.parametrize("reads_mask", [False, True])
@@ -117,7 +119,9 @@ def test_without_classes_labels_are_ignored(kind: str) -> None:
     network = _network(kind)
     x, seen, known, labels, noise = _lesson(network)
     assert torch.equal(network.sample(noise, labels + 7), network.sample(noise))
-    assert torch.equal(network.log_posterior(x, labels + 7), network.log_posterior(x))
+    assert torch.equal(
+        network.log_densities(x, labels + 7).posterior, network.log_densities(x).posterior
+    )
     told, untold = (network(x, seen, known, some, noise) for some in (labels, None))
     assert torch.equal(told, untold)
 
@@ -139,7 +143,7 @@ def test_windows_do_not_see_each_other(kind: str) -> None:
     x, _, _, _, noise = lesson
     for ask in (
         lambda part: network(*(one[part] for one in lesson)),
-        lambda part: network.log_posterior(x[part]),
+        lambda part: network.log_densities(x[part]).posterior,
         lambda part: network.sample(noise[part]),
     ):
         together = ask(slice(None))
@@ -160,7 +164,7 @@ def test_gradient_reaches_every_parameter(kind: str) -> None:
 def test_the_log_posterior_pulls_every_entry(kind: str) -> None:
     network = _network(kind)
     x = _lesson(network)[0].requires_grad_()
-    network.log_posterior(x).sum().backward()
+    network.log_densities(x).posterior.sum().backward()
     assert x.grad is not None
     assert bool((x.grad != 0).all())
     assert bool(x.grad.isfinite().all())
@@ -172,11 +176,16 @@ def test_gaussian_arithmetic_stays_in_float32_under_autocast(kind: str) -> None:
     lesson = _lesson(network)
     x, _, _, _, noise = lesson
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms, score, drawn = network(*lesson), network.log_posterior(x), network.sample(noise)
-    assert terms.dtype == score.dtype == drawn.dtype == torch.float32
+        terms, score, drawn = (
+            network(*lesson),
+            network.log_densities(x).posterior,
+            network.sample(noise),
+        )
+    assert terms.dtype == drawn.dtype == torch.float32
+    assert score.dtype == torch.float64
     # products lose 2^-9 of their size, the sums over entries nothing more
     torch.testing.assert_close(drawn, network.sample(noise), rtol=0.1, atol=0.1)
-    torch.testing.assert_close(score, network.log_posterior(x), rtol=0.02, atol=0.5)
+    torch.testing.assert_close(score, network.log_densities(x).posterior, rtol=0.02, atol=0.5)
 
 
 @pytest.mark.parametrize("kind", MOTION_PRIORS)
@@ -204,7 +213,7 @@ def test_weights_come_from_the_generator_and_a_checkpoint_restores_them(
 ) -> None:
     network, again = _network(kind, reads_mask=True), _network(kind, reads_mask=True)
     x = _lesson(network)[0]
-    assert torch.equal(network.log_posterior(x), again.log_posterior(x))
+    assert torch.equal(network.log_densities(x).posterior, again.log_densities(x).posterior)
     arguments = {"nodes": V, "frames": T, **SMALL[kind], "reads_mask": True}
     layout = SkeletonLayout(name="pair", joints=("a", "b"), parents=(-1, 0))
     path = tmp_path / "model.safetensors"
@@ -212,7 +221,7 @@ def test_weights_come_from_the_generator_and_a_checkpoint_restores_them(
     loaded = load_checkpoint(path)
     restored: Any = build(loaded.kind, loaded.arguments).eval()
     restored.load_state_dict(dict(loaded.weights))
-    assert torch.equal(restored.log_posterior(x), network.log_posterior(x))
+    assert torch.equal(restored.log_densities(x).posterior, network.log_densities(x).posterior)
 
 
 @pytest.mark.parametrize("kind", MOTION_PRIORS)
@@ -220,7 +229,7 @@ def test_inputs_of_another_size_are_refused(kind: str) -> None:
     network = _network(kind)
     x, _, known, _, noise = _lesson(network)
     with pytest.raises(ValueError, match=f"x: expected N V T with V = {V}, T = {T}, got 8 x 11 x"):
-        network.log_posterior(x[:, 1:])
+        network.log_densities(x[:, 1:])
     with pytest.raises(ValueError, match="noise: expected N S with S = "):
         network.sample(noise[:, 1:])
     with pytest.raises(ValueError, match="known: expected N V T with"):

@@ -34,7 +34,7 @@ def test_the_prior_is_the_standard_normal() -> None:
     x = torch.randn(4, 6, 5, generator=generator(0, 0), dtype=torch.float64)
     (level,) = network.infer(x).levels
     expected = Normal(torch.zeros_like(level.z), 1.0).log_prob(level.posterior.mean).sum(1)
-    torch.testing.assert_close(network.log_posterior(x), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(network.log_densities(x).posterior, expected, rtol=1e-12, atol=1e-12)
     noise = torch.randn(4, 3, generator=generator(0, 1), dtype=torch.float64)
     drawn = network.infer(x, noise=noise)
     assert torch.equal(network.sample(drawn.levels[0].z), drawn.output.mean)

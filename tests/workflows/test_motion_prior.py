@@ -23,7 +23,7 @@ def test_a_prior_knows_its_windows_its_training_clips_and_its_weights(make_prior
         assert own.threshold == own.mean - own.std
     assert not prior.network.reads_mask
     x = torch.zeros(2, 60, 16, requires_grad=True)
-    (gradient,) = torch.autograd.grad(prior.network.log_posterior(x).sum(), x)
+    (gradient,) = torch.autograd.grad(prior.network.log_densities(x).posterior.sum(), x)
     assert np.abs(gradient.numpy()).max() > 0
     assert not any(w.requires_grad for w in prior.network.parameters())  # type: ignore[attr-defined]
 
