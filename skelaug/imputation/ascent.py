@@ -12,6 +12,7 @@ Departures, and why:
 - A step has the size `lr` in standard deviations of the node, in the body frame that the window
   around it has; the paper's steps are data units, which makes them depend on them.
 - The iterate after the last step is a candidate too, and so is the start.
+- The steps of a clip of a higher rate are averaged over its phases (`TrackWindows.across_phases`).
 - A missing joint goes along with its root where that is missing as well, as it does in the
   features that the prior reads.
 """
@@ -140,7 +141,7 @@ class _Climb:
         form = self.cut.form
         there = form.positions(free * missing, self.home)
         here = form.positions(torch.zeros_like(free), self.home)
-        return (there - here).squeeze(1) * self.missing[..., None]
+        return self.cut.across_phases((there - here).squeeze(1)) * self.missing[..., None]
 
     def climbed(self, positions: Tensor, *, with_slope: bool) -> tuple[Tensor, Tensor]:
         """Log-density of each track in nats, and its gradient with respect to positions F V 3."""

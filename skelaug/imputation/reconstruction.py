@@ -81,13 +81,15 @@ def _rebuilt(prior: MotionPrior, cut: TrackWindows, begun: Tensor, batch: int) -
     """What the prior makes of the measured part of the frames, F V 3 in metres.
 
     All windows of a clip count, since residuals are taken from the measured frames beside a gap.
+    What the prior adds to the lines it began with is averaged over the phases of a clip.
     """
     made = []
     for chunk in cut.chunks(cut.every, batch):
         seen = cut.seen(chunk)
         x = cut.form.shown(cut.features(begun, chunk), seen)
         made.append(cut.in_metres(prior.reconstruct(x, seen=seen).mean.to(begun), chunk))
-    return cut.blend(torch.cat(made), cut.every)
+    added = cut.blend(torch.cat(made), cut.every) - begun
+    return begun + cut.across_phases(added)
 
 
 def _joined_root(

@@ -132,6 +132,20 @@ class TrackWindows:
         )
         return added / total.view(shape)
 
+    def across_phases(self, values: Tensor) -> Tensor:
+        """Values of frames F ..., each the mean over as many frames as its clip has phases.
+
+        The phases of a clip of a higher rate go through the model apart, and what it adds to each
+        differs a little: laid side by side it would shiver. In this mean all phases count alike; it
+        takes in frames from half a step of the model before to half a step after. Clips of one
+        phase are left as they are; beyond its ends a clip is held.
+        """
+        strides = [self.form.stride(track.fps) for track in self.tracks]
+        if max(strides) == 1:
+            return values
+        parts = torch.split(values, [len(track.positions) for track in self.tracks])
+        return torch.cat([_moving_mean(*one) for one in zip(parts, strides, strict=True)])
+
     def body_of_frame(self) -> BodyFrames:
         """For each frame, F, the body frame of the window in whose middle it most nearly lies."""
         weight = _triangle(self.frames.shape[1]).repeat(len(self.frames))
@@ -213,6 +227,20 @@ def _triangle(frames: int) -> Tensor:
     """The weight of each frame of a window when windows are blended; never 0."""
     rising = torch.arange(1, frames + 1)
     return torch.minimum(rising, rising.flip(0))
+
+
+def _moving_mean(values: Tensor, frames: int) -> Tensor:
+    """The mean of T ... over `frames` frames around each; of an even number the ends count half."""
+    reach = frames // 2
+    if not reach:
+        return values
+    weight = values.new_ones(2 * reach + 1)
+    if frames % 2 == 0:
+        weight[0] = weight[-1] = 0.5
+    clock = torch.arange(len(values), device=values.device)[:, None]
+    around = clock + torch.arange(-reach, reach + 1, device=values.device)
+    found = values[around.clamp(0, len(values) - 1)]
+    return torch.einsum("tw...,w->t...", found, weight / frames)
 
 
 def _numbered(counts: Sequence[int]) -> Tensor:

@@ -205,6 +205,19 @@ def test_windows_agree_on_the_seams(form, linear_prior, make_track):
     assert speed[at_borders].max() <= 1.1 * speed[~at_borders].max()
 
 
+def test_the_steps_of_phases_are_averaged(form, linear_prior, make_track):
+    """Three phases of four climb down and one up by Adam's equal steps: all go half a step down."""
+    track = make_track(40, (slice(10, 31), 4), fps=120.0)
+    cut = cut_windows(form, [track])
+    start = linear_start(cut)
+    start[0][10:31, 4, 1] += np.where(np.arange(10, 31) % 4 == 0, -2.0, 2.0)
+    found = ascend(linear_prior, cut, start=start, steps=1, lr=0.05)
+    assert found.best[0] == 1
+    step = (found.positions[0] - start[0])[10:31, 4, 1]
+    one = 0.05 * form.std[3 * 4 + 1] * float(cut.bodies.size.mean())
+    np.testing.assert_allclose(step[2:-2], -one / 2, rtol=0.02)
+
+
 def test_the_ascent_moves_and_turns_with_the_body(form, linear_prior, make_track):
     track = make_track(18, (slice(4, 9), 4), (7, slice(None)))
     angle = 2.1

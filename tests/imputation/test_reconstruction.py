@@ -164,6 +164,22 @@ def test_nothing_jumps_where_a_window_ends(form, make_track, make_motion):
     assert speed.max() < height / 4
 
 
+def test_phases_that_are_rebuilt_differently_do_not_shiver(form, make_track, make_motion):
+    """At four times the model's rate each phase has its own windows, here with its own error."""
+    truth = make_motion(60)
+    track = make_track(60, (slice(20, 41), 4), fps=120.0)
+    cut = cut_windows(form, [track])
+    phase = cut.frames[:, 0] % 4
+    error = torch.tensor([0.5, -0.5, 0.3, -0.3], dtype=torch.float64)[phase][:, None, None]
+    ramp = torch.linspace(0, 1, cut.frames.shape[1], dtype=torch.float64)
+    (found,) = reconstruct(Remembering(cut, truth, error * ramp), cut)
+    (true,) = reconstruct(Remembering(cut, truth), cut)
+    inside = slice(22, 39)
+    rough, smooth = (np.abs(np.diff(x[inside, 4], n=2, axis=0)).max() for x in (found, true))
+    assert smooth < 0.01
+    assert rough < smooth + 0.01
+
+
 def test_a_track_does_not_depend_on_its_company(form, linear_prior, make_track):
     tracks = [
         make_track(30, (slice(4, 16), 4), (20, 0)),

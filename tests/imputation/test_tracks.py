@@ -106,3 +106,17 @@ def test_what_no_reader_should_hand_over_is_refused(form, make_track):
     other = Track(np.zeros((3, 4, 3)), np.ones((3, 4), dtype=bool), 30.0)
     with pytest.raises(ValueError, match="positions: expected F V C with V = 5"):
         cut_windows(form, [other])
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_the_mean_over_phases_counts_them_alike_and_keeps_lines(form, make_track, stride):
+    tracks = [make_track(20), make_track(21, fps=30.0 * stride)]
+    cut = cut_windows(form, tracks)
+    phase = torch.arange(41, dtype=torch.float64) - 20
+    of_phase = torch.tensor([1.0, 7.0, -3.0, 11.0], dtype=torch.float64)[:stride]
+    own = of_phase[(phase.long() % stride)]
+    found = cut.across_phases(torch.stack([own, 2 * phase], dim=1))
+    assert torch.equal(found[:20], torch.stack([own, 2 * phase], dim=1)[:20])
+    inside = slice(20 + stride, 41 - stride)
+    torch.testing.assert_close(found[inside, 0], of_phase.mean().expand(21 - 2 * stride))
+    torch.testing.assert_close(found[inside, 1], 2 * phase[inside])
