@@ -247,8 +247,10 @@ def _prior_form(layout: str, frames: int) -> Any:
     return WindowForm(joints, frames, 30.0, reference, mean, np.maximum(std, 0.01))
 
 
-def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any) -> Path:
-    """An untrained HG-VAE all of whose levels do something, as a run directory."""
+def _write_prior(
+    folder: Path, *, kind: str, layout: str, frames: int, file: str, meta: Any
+) -> Path:
+    """An untrained motion prior all of whose levels do something, as a run directory."""
     import torch
 
     from skelaug.checkpoint import Checkpoint, save_checkpoint
@@ -258,14 +260,13 @@ def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any
     from skelaug.seeds import generator
 
     form = _prior_form(layout, frames)
-    arguments = {
-        "nodes": form.nodes,
-        "frames": frames,
-        "level_nodes": [form.nodes, 8, 1],
-        "level_features": [8, 8, 16],
-        "width": 16,
+    small: dict[str, dict[str, Any]] = {
+        "hgvae": {"level_nodes": [form.nodes, 8, 1], "level_features": [8, 8, 16], "width": 16},
+        "motion-vae": {"hidden": [32, 16], "latent": 8},
+        "hm-vae": {"features": 8, "latent": 4, "groups": [[v] for v in range(form.nodes // 3)]},
     }
-    network = build("hgvae", arguments, generator=generator(3)).eval()
+    arguments = {"nodes": form.nodes, "frames": frames, **small[kind]}
+    network = build(kind, arguments, generator=generator(3)).eval()
     with torch.no_grad():
         for number, weight in enumerate(network.parameters()):  # some paths start switched off
             weight.add_(0.1 * torch.randn(weight.shape, generator=generator(4, number)))
@@ -282,7 +283,7 @@ def _write_prior(folder: Path, *, layout: str, frames: int, file: str, meta: Any
         "typicality": {**usual, "clips": len(tracks)},
         **meta,
     }
-    checkpoint = Checkpoint("hgvae", arguments, network.state_dict(), form.layout, (), told)
+    checkpoint = Checkpoint(kind, arguments, network.state_dict(), form.layout, (), told)
     save_checkpoint(folder / f"{file}.safetensors", checkpoint)
     return folder
 
@@ -295,23 +296,25 @@ def _priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_prior(tmp_path: Path, _priors: Path) -> Callable[..., Path]:
-    """``make_prior(name="prior", layout=, frames=16, file="model", meta={})``: a run folder.
+    """``make_prior(name="prior", kind="hgvae", layout=, frames=16, file="model", meta={})``: a run.
 
-    A small HG-VAE with random weights. It knows the form and the log-densities of the 24 labelled
-    clips.
+    A small motion prior with random weights. It knows the form and the log-densities of the 24
+    labelled clips.
     """
 
     def make(
         name: str | Path = "prior",
         *,
+        kind: str = "hgvae",
         layout: str = "kinect_20",
         frames: int = 16,
         file: str = "model",
         meta: dict[str, Any] | None = None,
     ) -> Path:
-        made = _priors / f"{zlib.crc32(repr((layout, frames, file, meta)).encode())}"
+        made = _priors / f"{zlib.crc32(repr((kind, layout, frames, file, meta)).encode())}"
         if not made.exists():
-            _write_prior(made, layout=layout, frames=frames, file=file, meta=meta or {})
+            told = {"layout": layout, "frames": frames, "file": file, "meta": meta or {}}
+            _write_prior(made, kind=kind, **told)
         return Path(shutil.copytree(made, tmp_path / name, dirs_exist_ok=True))
 
     return make

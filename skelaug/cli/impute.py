@@ -31,6 +31,7 @@ EXAMPLES = [
     "skelaug impute gaps.h5 --dry-run",
     "skelaug impute gaps.h5 --method hgvae --steps 20 -o ascended.h5",
     "skelaug impute gaps.h5 --model prior --min-confidence 0.4 -o sure.h5",
+    "skelaug impute gaps.h5 --model prior --model vae -o compared.h5",
     "skelaug impute gaps.h5 --method linear --trial-clips 0 -o quick.h5",
 ]
 
@@ -47,20 +48,31 @@ def impute(
         ),
     ] = None,
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--model",
             metavar="NAME|RUN",
-            help="Packaged model, or run of `skelaug train hgvae`.  [default: kinect20]",
+            help="Packaged model, or run of `skelaug train hgvae`; may be repeated, the main one "
+            "first.  [default: kinect20]",
         ),
     ] = None,
     method: Annotated[
-        Literal["auto", "hold", "linear", "cubic", "mean", "reconstruction", "ascent", "hgvae"],
+        Literal[
+            "auto",
+            "hold",
+            "linear",
+            "cubic",
+            "mean",
+            "reconstruction",
+            "ascent",
+            "motion-vae",
+            "hm-vae",
+            "hgvae",
+        ],
         typer.Option("--method", help="How to fill; auto: the best for each kind of gap."),
     ] = "auto",
     steps: Annotated[
-        int | None,
-        typer.Option("--steps", min=1, help="Steps of the posterior ascent.  [default: 10]"),
+        int | None, typer.Option("--steps", min=1, help="Steps of an ascent.  [default: 10]")
     ] = None,
     min_confidence: Annotated[
         float | None,
@@ -110,23 +122,25 @@ def impute(
     measure on, short gaps are filled linearly and others by `reconstruction`. So --dry-run shows
     what to expect.
 
-    Methods: hold, linear and cubic along time; mean, the training mean; reconstruction, one pass of
-    the model; ascent, --steps steps of posterior ascent from the mean, as the paper's code does;
-    hgvae, ascent of the joint density from the reconstruction. hold, linear and cubic need no
-    model. A VAE or an HM-VAE takes the place of the HG-VAE as --model RUN of `skelaug train hgvae
-    DATA.h5 --out RUN --set model.name=motion-vae`.
+    Methods: hold, linear and cubic along time, which need no model; mean, the training mean;
+    reconstruction, one pass of the model; ascent, --steps steps of posterior ascent from the mean,
+    as the paper's code does. hgvae, motion-vae and hm-vae climb the joint density of the model of
+    that kind from its own reconstruction; --set start=mean or =linear begins elsewhere, --set
+    climbs=posterior climbs what the paper's code does. Each takes a --model of its kind, a RUN of
+    `skelaug train hgvae DATA.h5 --out RUN --set model.name=motion-vae`; mean, reconstruction,
+    ascent and the uncertainty are those of the first --model. auto tries all that can be had.
 
     The uncertainty of a model's inventions is the spread of its posterior samples, times a factor
     per kind that makes it as large as the errors just measured; that of other methods is their
     error; NaN where nothing was measured. A file without a gap is written as it is. A killed
     command goes on with --resume. Exit code 6: somebody has nothing to fill from, and is listed.
 
-    JSON: data, output, model, picture, clips, clips_with_gaps, imputed, missing, filled, gaps
-    (kind, missing, filled, method, reason, trial_clips, trial_joints, errors: method, rmse_mm,
-    low_mm, high_mm), rejected (name, reason), warnings, resumed_shards, seconds,
-    clips_per_second, dry_run. Joints are counted over all frames; low_mm to high_mm is the 95 %
-    interval over the gaps that were hidden; gaps of one clip are alike, so that of few clips it is
-    too narrow.
+    JSON: data, output, models (name, kind), picture, clips, clips_with_gaps, imputed, missing,
+    filled, gaps (kind, missing, filled, method or null where nothing fills them, reason,
+    trial_clips, trial_joints, errors: method, rmse_mm, low_mm, high_mm), rejected (name, reason),
+    warnings, resumed_shards, seconds, clips_per_second, dry_run. Joints are counted over all
+    frames, persons from 0; low_mm to high_mm is the 95 % interval over the gaps that were hidden;
+    gaps of one clip are alike, so that of few clips it is too narrow.
     """
     from skelaug.config import load
     from skelaug.workflows import impute as workflow
@@ -139,7 +153,7 @@ def impute(
         flags={
             "data": poses,
             "out": output or poses.with_name(f"{poses.stem}.imputed.h5"),
-            "model": model,
+            "models": model or None,
             "method": None if method == "auto" else method,
             "steps": steps,
             "min_confidence": min_confidence,
@@ -169,7 +183,7 @@ def _show(report: ImputeReport) -> None:
     render.line(f"{verb} {report.clips} clips to {report.output}")
     render.facts(
         {
-            "model": report.model,
+            "models": [f"{one.name} ({one.kind})" for one in report.models],
             "picture": report.picture,
             "clips with gaps": report.clips_with_gaps,
             "missing joints": report.missing,
@@ -180,7 +194,7 @@ def _show(report: ImputeReport) -> None:
     if report.gaps:
         render.table(
             ["gaps", "missing", "filled with", "because"],
-            [(gap.kind, gap.missing, gap.method, gap.reason) for gap in report.gaps],
+            [(gap.kind, gap.missing, gap.method or "nothing", gap.reason) for gap in report.gaps],
         )
     measured = [gap for gap in report.gaps if gap.errors]
     if measured:

@@ -15,9 +15,9 @@ from skelaug.imputation.tracks import Track
 from skelaug.progress import Advance
 from skelaug.seeds import Stream, numpy_generator
 from skelaug.skeleton.sequence import SkeletonSequence
-from skelaug.workflows.imputation_report import UnfilledClip
+from skelaug.workflows.prediction_batches import Rejection
 
-__all__ = ["FileGaps", "find_file_gaps", "measured_joints", "tracks_of"]
+__all__ = ["FileGaps", "find_file_gaps", "measured_joints", "tracks_of", "unknown_persons"]
 
 _KEPT = 1000  # gaps of a kind that are remembered
 
@@ -36,7 +36,7 @@ class FileGaps:
     missing: Mapping[GapKind, int]
     gaps: Mapping[GapKind, tuple[Gap, ...]]
     clips: int
-    rejected: tuple[UnfilledClip, ...]
+    rejected: tuple[Rejection, ...]
 
 
 def measured_joints(clip: SkeletonSequence, min_confidence: float = 0.0) -> NDArray[np.bool_]:
@@ -54,6 +54,24 @@ def tracks_of(clip: SkeletonSequence, min_confidence: float) -> dict[int, Track]
         int(person): Track(clip.positions[:, person], seen[:, person], clip.fps)
         for person in np.flatnonzero(seen.any(axis=(0, 2)))
     }
+
+
+def unknown_persons(clip: SkeletonSequence, min_confidence: float) -> list[Rejection]:
+    """The clip if nobody in it was measured, else those persons whose joints are all too unsure.
+
+    Persons are numbered from 0, as along their axis in the file.
+    """
+    if not clip.num_frames:
+        return [Rejection(name=clip.name, reason="it has no frames")]
+    measured = tracks_of(clip, 0.0)
+    if not measured:
+        return [Rejection(name=clip.name, reason="no joint was measured in any frame")]
+    known = tracks_of(clip, min_confidence)
+    unsure = f"no joint has a confidence of {min_confidence:g}"
+    if not known:
+        return [Rejection(name=clip.name, reason=unsure)]
+    lost = sorted(measured.keys() - known.keys())
+    return [Rejection(name=clip.name, reason=f"person {p}: {unsure}") for p in lost]
 
 
 def find_file_gaps(
@@ -74,7 +92,7 @@ def find_file_gaps(
     clips, rejected = 0, []
     for clip in file:
         tracks = tracks_of(clip, min_confidence)
-        rejected += _unknown(clip, set(tracks), min_confidence)
+        rejected += unknown_persons(clip, min_confidence)
         clips += any(not track.observed.all() for track in tracks.values())
         for track in tracks.values():
             kinds, counts = np.unique(gap_kinds(track.observed), return_counts=True)
@@ -94,16 +112,3 @@ def find_file_gaps(
         clips=clips,
         rejected=tuple(rejected),
     )
-
-
-def _unknown(clip: SkeletonSequence, known: set[int], min_confidence: float) -> list[UnfilledClip]:
-    """The clip if nobody in it was measured, else those persons whose joints are all too unsure."""
-    if not clip.num_frames:
-        return [UnfilledClip(name=clip.name, reason="it has no frames")]
-    if not measured_joints(clip, 0.0).any():
-        return [UnfilledClip(name=clip.name, reason="no joint was measured in any frame")]
-    sure = f"no joint has a confidence of {min_confidence:g}"
-    if not known:
-        return [UnfilledClip(name=clip.name, reason=sure)]
-    lost = set(tracks_of(clip, 0.0)) - known
-    return [UnfilledClip(name=clip.name, reason=f"person {p + 1}: {sure}") for p in sorted(lost)]

@@ -90,7 +90,8 @@ def complete(
 def _fill(persons: list[_Person], completer: Completer, choices: Mapping[str, Choice]) -> None:
     by_method: dict[str, list[GapKind]] = defaultdict(list)
     for choice in choices.values():
-        by_method[choice.method].append(GapKind[choice.kind.upper()])
+        if choice.method is not None:
+            by_method[choice.method].append(GapKind[choice.kind.upper()])
     for method, kinds in by_method.items():
         some = [one for one in persons if np.isin(one.kinds, kinds).any()]
         filled = completer.fill(method, [one.track for one in some])

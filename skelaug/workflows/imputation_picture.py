@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from skelaug.data.store import SequenceFile
 from skelaug.plots.skeletons import draw_sheet
+from skelaug.skeleton.sequence import SkeletonSequence
 
 __all__ = ["draw_imputed"]
 
 _SHOWN = 6
 
 
-def draw_imputed(path: Path, out: Path, *, of: Path) -> bool:
+def draw_imputed(path: Path, parts: Sequence[Path], *, of: Path) -> bool:
     """Draw some clips in which something was invented; whether there was one.
 
     Args:
         path: The PNG to write.
-        out: The imputed file.
-        of: The file that it was made of, named in the headline.
+        parts: The imputed clips, in files one after the other.
+        of: The file that they were made of, named in the headline.
     """
-    with SequenceFile(out) as file:
-        rows = [row for row in range(len(file)) if _has_inventions(file, row)]
-        if not rows:
-            return False
-        places = np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).round().astype(int)
-        chosen = [rows[place] for place in dict.fromkeys(places.tolist())]
-        title = f"{of.name}: {len(chosen)} of {len(rows)} clips with gaps that were filled"
-        draw_sheet(path, [file[row] for row in chosen], title=title, inventions=True)
+    found = [(part, row) for part in parts for row in _with_inventions(part)]
+    if not found:
+        return False
+    places = np.linspace(0, len(found) - 1, min(_SHOWN, len(found))).round().astype(int)
+    chosen = [found[place] for place in dict.fromkeys(places.tolist())]
+    title = f"{of.name}: {len(chosen)} of {len(found)} clips with gaps that were filled"
+    draw_sheet(path, [_clip(*one) for one in chosen], title=title, inventions=True)
     return True
+
+
+def _with_inventions(path: Path) -> list[int]:
+    with SequenceFile(path) as file:
+        return [row for row in range(len(file)) if _has_inventions(file, row)]
+
+
+def _clip(path: Path, row: int) -> SkeletonSequence:
+    with SequenceFile(path) as file:
+        return file[row]
 
 
 def _has_inventions(file: SequenceFile, row: int) -> bool:

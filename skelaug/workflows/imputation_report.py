@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-__all__ = ["METHODS", "GapReport", "ImputeConfig", "ImputeReport", "MethodError", "UnfilledClip"]
+from skelaug.imputation.prior import Density
+from skelaug.workflows.prediction_batches import Rejection
 
-Method = Literal["hold", "linear", "cubic", "mean", "reconstruction", "ascent", "hgvae"]
-METHODS: tuple[Method, ...] = (  # the simplest first
+__all__ = ["METHODS", "GapReport", "ImputeConfig", "ImputeReport", "MethodError", "PriorRow"]
+
+Method = Literal[
     "hold",
     "linear",
     "cubic",
     "mean",
     "reconstruction",
     "ascent",
+    "motion-vae",
+    "hm-vae",
     "hgvae",
-)
+]
+METHODS: tuple[Method, ...] = get_args(Method)  # the simplest first
 
 
 class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
@@ -27,12 +32,15 @@ class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         data: The sequence file.
         out: The sequence file to write.
-        model: Packaged model, run directory or safetensors file of a motion prior; None takes the
-            packaged one, and none at all where a method is asked for that needs none and the
-            packaged one knows other joints.
+        models: Packaged models, run directories or safetensors files of motion priors, each of
+            another kind, the main one first. None given takes the packaged one, and none at all
+            where a method is asked for that needs none and the packaged one knows other joints.
         method: One of `METHODS`, or ``auto``: for each kind of gap what is best on this file.
-        steps: Of the posterior ascent.
-        rate: Step size of the ascent in standard deviations of each coordinate.
+        steps: Of an ascent.
+        rate: Step size of an ascent in standard deviations of each coordinate.
+        start: Where the ascents named by a kind of model begin; that of the method ``ascent`` is
+            the published one, from the mean.
+        climbs: The log-density that they climb; ``ascent`` climbs ``posterior``.
         min_confidence: A joint with less counts as missing.
         trial_clips: Clips per kind of gap in which known joints are hidden to measure the methods;
             0 measures nothing.
@@ -43,15 +51,29 @@ class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
 
     data: Path
     out: Path
-    model: str | None = None
+    models: tuple[str, ...] = ()
     method: Literal["auto"] | Method = "auto"
     steps: PositiveInt = 10
     rate: PositiveFloat = 0.1
+    start: Literal["reconstruction", "mean", "linear"] = "reconstruction"
+    climbs: Density = "joint"
     min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
     trial_clips: NonNegativeInt = 24
     samples: int = Field(default=8, ge=2)
     seed: NonNegativeInt = 0
     picture: Path | None = None
+
+
+class PriorRow(BaseModel, frozen=True):
+    """A motion prior that took part.
+
+    Attributes:
+        name: What the user called it.
+        kind: Its network, and the method that is an ascent of its density.
+    """
+
+    name: str
+    kind: str
 
 
 class MethodError(BaseModel, frozen=True):
@@ -79,7 +101,7 @@ class GapReport(BaseModel, frozen=True):
             clip's first or last frame) or ``unseen`` (a joint that was never measured in the clip).
         missing: Joints of that kind, counted over all frames.
         filled: How many of them were filled.
-        method: What they were filled with.
+        method: What they were filled with; None where nothing fills them.
         reason: Why this one.
         trial_clips: Clips, or stretches of few clips, in which such a gap was hidden to measure
             the methods.
@@ -90,18 +112,11 @@ class GapReport(BaseModel, frozen=True):
     kind: str
     missing: int
     filled: int
-    method: str
+    method: str | None
     reason: str
     trial_clips: int
     trial_joints: int
     errors: list[MethodError]
-
-
-class UnfilledClip(BaseModel, frozen=True):
-    """A clip, or a person in it, that stays as it is, and why."""
-
-    name: str
-    reason: str
 
 
 class ImputeReport(BaseModel, frozen=True):
@@ -110,7 +125,7 @@ class ImputeReport(BaseModel, frozen=True):
     Attributes:
         data: The sequence file that was read.
         output: The one that was written.
-        model: The motion prior; None if none took part.
+        models: The motion priors, the main one first; empty if none took part.
         picture: The picture that was written.
         clips: Clips in the file.
         clips_with_gaps: How many lack something of a person who was measured at all.
@@ -128,7 +143,7 @@ class ImputeReport(BaseModel, frozen=True):
 
     data: str
     output: str
-    model: str | None
+    models: list[PriorRow]
     picture: str | None
     clips: int
     clips_with_gaps: int
@@ -136,7 +151,7 @@ class ImputeReport(BaseModel, frozen=True):
     missing: int
     filled: int
     gaps: list[GapReport]
-    rejected: list[UnfilledClip]
+    rejected: list[Rejection]
     warnings: list[str]
     resumed_shards: int
     seconds: float

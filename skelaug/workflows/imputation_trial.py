@@ -37,7 +37,7 @@ class Choice(BaseModel, frozen=True):
 
     Attributes:
         kind: The name of the `GapKind`, lower case.
-        method: The method.
+        method: The method; None where nothing fills such gaps.
         reason: Why this one.
         clips: Clips of the trial.
         joints: Joints hidden there, counted over all frames.
@@ -48,7 +48,7 @@ class Choice(BaseModel, frozen=True):
     """
 
     kind: str
-    method: str
+    method: str | None
     reason: str
     clips: int = 0
     joints: int = 0
@@ -90,7 +90,8 @@ def try_methods(
     for kind in found.missing:
         hidden = hidden_clips(file, kind, found.gaps[kind], config)
         trial = _Trial(hidden, completer, seed=config.seed, kind=kind)
-        choice = choose(kind, trial.errors, len(hidden), completer.methods, wanted=config.method)
+        methods = completer.methods_for(kind)
+        choice = choose(kind, trial.errors, len(hidden), methods, wanted=config.method)
         measured = {
             "joints": int(trial.counts.sum()),
             "rmse": trial.rmse(choice.method),
@@ -111,25 +112,29 @@ def choose(
 ) -> Choice:
     """The method for a kind of gap.
 
-    The one that was asked for; else the one of least error, of equal errors the simplest. With
-    fewer than `FEWEST` gaps to measure on, errors say too little: short gaps are then filled
-    linearly and others by the model, if there is one.
+    The one that was asked for, or ``linear`` where such gaps are the same to it; else the one of
+    least error, of equal errors the simplest. With fewer than `FEWEST` gaps to measure on, errors
+    say too little: short gaps are then filled linearly and others by the model, if there is one.
 
     Args:
         kind: The kind of gap.
-        errors: Of each method that fills such gaps.
+        errors: Of each method that filled all gaps that were hidden.
         clips: On so many clips.
-        methods: Those that can be had, the simplest first.
+        methods: Those that fill such gaps (`Completer.methods_for`), the simplest first.
         wanted: What was asked for; ``auto`` = choose.
     """
     ranked = sorted(errors, key=lambda one: (one.rmse_mm, methods.index(one.method)))
 
-    def chosen(method: str, reason: str) -> Choice:
+    def chosen(method: str | None, reason: str) -> Choice:
         name = kind.name.lower()
         return Choice(kind=name, method=method, reason=reason, clips=clips, errors=ranked)
 
+    if not methods:
+        return chosen(None, "without a model nothing says where they are")
     if wanted != "auto":
-        return chosen(wanted, "asked for")
+        if wanted in methods:
+            return chosen(wanted, "asked for")
+        return chosen("linear", f"the same as {wanted}, which was asked for")
     if clips >= FEWEST and ranked:
         best, reason = ranked[0], "least error"
         if len(ranked) > 1 and ranked[1].low_mm <= best.high_mm:
@@ -138,8 +143,11 @@ def choose(
         return chosen(best.method, reason)
     by_model = kind is not GapKind.SHORT and "reconstruction" in methods
     method = "reconstruction" if by_model else "linear"
-    few = "not measured" if not clips else f"only {clips} gaps to measure on, {FEWEST} are needed"
-    return chosen(method, few)
+    if not clips:
+        return chosen(method, "not measured")
+    if clips < FEWEST:
+        return chosen(method, f"only {clips} gaps to measure on, {FEWEST} are needed")
+    return chosen(method, "no method filled all gaps of the trial")
 
 
 def hidden_clips(
@@ -192,7 +200,7 @@ class _Trial:
         self.counts = np.array([one.mask.sum() for one in hidden], dtype=np.float64)
         self._filled: dict[str, list[NDArray[np.floating]]] = {}
         self._squares: dict[str, NDArray[np.float64]] = {}
-        for method in completer.methods if hidden else ():
+        for method in completer.methods_for(kind) if hidden else ():
             filled = completer.fill(method, self._tracks)
             squares = np.array([one.squares(f) for one, f in zip(hidden, filled, strict=True)])
             if np.isfinite(squares).all():  # else it cannot fill such gaps
@@ -213,15 +221,15 @@ class _Trial:
         rmse, low, high = 1e3 * np.sqrt([whole, *np.quantile(drawn, [0.025, 0.975])])
         return MethodError(method=method, rmse_mm=rmse, low_mm=low, high_mm=high)
 
-    def rmse(self, method: str) -> float | None:
+    def rmse(self, method: str | None) -> float | None:
         """Of a method in metres."""
-        if method not in self._squares:
+        if method is None or method not in self._squares:
             return None
         return float(np.sqrt(self._squares[method].sum() / self.counts.sum()))
 
-    def scale(self, method: str) -> float | None:
+    def scale(self, method: str | None) -> float | None:
         """What a model's own standard deviations must be multiplied by to be as large."""
-        if method not in self._squares or not has_spread(method):
+        if method is None or not has_spread(method) or method not in self._squares:
             return None
         addresses = range(_NOISE, _NOISE + len(self._hidden))
         spread = self._completer.spread(self._tracks, self._filled[method], addresses)

@@ -2,7 +2,8 @@
 
 The file is read twice: once to see what is missing, once to fill it, shard by shard. Between the
 two, known joints are hidden to see which method fills such gaps best. Memory does not grow with the
-number of clips, and a killed run goes on where it stopped, bit for bit.
+number of clips, and a killed run goes on where it stopped, bit for bit. The output comes last: as
+long as it is not there, all that lies beside it can be made again from the shards.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,17 +20,19 @@ from pydantic import BaseModel
 from skelaug import __version__
 from skelaug.data.shards import ShardFolder
 from skelaug.data.store import Schema, SequenceFile, write_sequences
-from skelaug.errors import DataError, NotFoundError
+from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.files import require_file, require_new, write_text
+from skelaug.models import MOTION_PRIORS
 from skelaug.place import Place, training_place
 from skelaug.progress import Progress, silent
 from skelaug.workflows.file_gaps import find_file_gaps
 from skelaug.workflows.imputation import Completed, complete
 from skelaug.workflows.imputation_methods import Completer, needs_model
 from skelaug.workflows.imputation_picture import draw_imputed
-from skelaug.workflows.imputation_report import GapReport, ImputeConfig, ImputeReport, UnfilledClip
+from skelaug.workflows.imputation_report import GapReport, ImputeConfig, ImputeReport, PriorRow
 from skelaug.workflows.imputation_trial import Choice, try_methods
-from skelaug.workflows.motion_prior import TrainedPrior, load_prior
+from skelaug.workflows.motion_prior import TrainedPrior, load_priors
+from skelaug.workflows.prediction_batches import Rejection
 from skelaug.workflows.provenance import file_hashes, provenance_record, write_run_record
 
 __all__ = ["run"]
@@ -36,7 +40,7 @@ __all__ = ["run"]
 _PACKAGED = "kinect20"
 _SHARD = 256  # clips
 _CLIPS_AT_ONCE = 64
-_SLOW = 0.75  # of the model's frame rate
+_NOTE = "picture.json"  # beside the shards; goes when they go
 
 
 class _Findings(BaseModel, frozen=True):
@@ -44,7 +48,7 @@ class _Findings(BaseModel, frozen=True):
 
     missing: dict[str, int]
     clips_with_gaps: int
-    rejected: list[UnfilledClip]
+    rejected: list[Rejection]
     choices: list[Choice]
 
 
@@ -66,10 +70,7 @@ def run(
         StorageError: An output cannot be written.
     """
     started = time.monotonic()
-    is_half_joined = resume and ShardFolder(config.out, count=0, plan={}).folder.exists()
-    for path in (config.out, config.picture):
-        if path is not None:
-            require_new(path, force=force or is_half_joined, inputs=[config.data])
+    _check_outputs(config, resume=resume, force=force)
     with training_place(device) as place, SequenceFile(require_file(config.data)) as file:
         job = _Job(config, file, place)
         if dry_run:
@@ -80,69 +81,84 @@ def run(
         job.fill(folder, progress)
         place.wait()
         if place.is_first:
-            job.finish(folder)
+            job.count(folder)
+            job.draw(folder)
         report = job.report(seconds=time.monotonic() - started, dry_run=False)
         if place.is_first:
             details = {"inputs": job.inputs, "report": report.model_dump(mode="json")}
             write_run_record(
                 config.out, config, command="impute", seconds=report.seconds, details=details
             )
+            job.join(folder)
         place.wait()
-        return report
+        return report.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+
+
+def _check_outputs(config: ImputeConfig, *, resume: bool, force: bool) -> None:
+    """That outputs are new, or that the run that is resumed has begun to write them.
+
+    Raises:
+        UsageError: They are not.
+    """
+    folder = ShardFolder(config.out, count=0, plan={}).folder
+    is_half_done = resume and folder.exists()
+    require_new(config.out, force=force or is_half_done, inputs=[config.data])
+    if config.picture is not None:
+        is_own = is_half_done and _drawn(folder) == str(config.picture.resolve())
+        require_new(config.picture, force=force or is_own, inputs=[config.data])
+
+
+def _drawn(folder: Path) -> str:
+    """The picture that the run of these shards has begun to draw; empty if none."""
+    note = folder / _NOTE
+    return str(json.loads(note.read_text(encoding="utf-8"))) if note.exists() else ""
 
 
 class _Job:
-    """One command: its file, its model, what was found, and what is counted."""
+    """One command: its file, its models, what was found, and what is counted."""
 
     def __init__(self, config: ImputeConfig, file: SequenceFile, place: Place) -> None:
         self.config, self.file, self.place = config, file, place
         if not len(file):
             raise DataError(f"{file.path}: expected clips, got none")
         self.warnings: list[str] = []
-        self.prior = self._prior()
-        self.completer = Completer(self.prior, config)
-        paths = [config.data, *([self.prior.path] if self.prior else [])]
-        self.inputs: Mapping[str, str] = file_hashes(paths)
+        self.priors = self._loaded()
+        for prior in self.priors:
+            self.warnings += prior.tempo_warnings(file.fps, where=file.path.name)
+        self.completer = Completer(self.priors, config)
+        self.inputs: Mapping[str, str] = file_hashes([config.data, *(p.path for p in self.priors)])
         self.counts: Counter[str] = Counter()
         self.resumed = self.filled_clips = 0
         self.is_drawn = False
         self.fill_seconds = 0.0
-        self._slow_clips()
 
-    def _prior(self) -> TrainedPrior | None:
-        """The model; none where the method needs none and the packaged one does not fit."""
+    def _loaded(self) -> tuple[TrainedPrior, ...]:
+        """The models; none where the method needs none and the packaged one does not fit."""
         config, file = self.config, self.file
-        optional = config.model is None and not needs_model(config.method)
         if file.channels != 3:
             raise DataError(
                 f"{file.path}: expected 3 coordinates per joint, got {file.channels}; lift the "
                 f"clips to 3D first"
             )
+        if not config.models:
+            _check_kind(config.method, ["hgvae"])
         try:
-            prior = load_prior(config.model or _PACKAGED, device=self.place.device)
-            prior.check_clips(file.layout, file.channels, where=str(file.path))
+            priors = load_priors(config.models or (_PACKAGED,), device=self.place.device)
+            for prior in priors:
+                prior.check_clips(file.layout, file.channels, where=str(file.path))
         except (DataError, NotFoundError) as error:
-            if optional:
-                self.warnings.append(
-                    "no model of these joints: joints that a clip never shows stay missing"
-                )
-                return None
-            if config.model is None:
+            if config.models:
+                raise
+            if needs_model(config.method):
                 raise type(error)(
                     f"{error}; or fill gaps in time only, without a model: --method linear"
                 ) from error
-            raise
-        return prior
-
-    def _slow_clips(self) -> None:
-        if self.prior is not None:
-            rate = self.prior.form.fps
-            slow = int((self.file.fps < _SLOW * rate).sum())
-            if slow:
-                self.warnings.append(
-                    f"{slow} clips have fewer frames per second than the {rate:g} that the model "
-                    f"knows; to it they look fast"
-                )
+            self.warnings.append(
+                "no model of these joints: joints that a clip never shows stay missing"
+            )
+            return ()
+        _check_kind(config.method, [prior.kind for prior in priors])
+        return priors
 
     @property
     def shards(self) -> int:
@@ -154,9 +170,9 @@ class _Job:
 
     def plan(self) -> dict[str, Any]:
         """What decides the content of the shards."""
-        settings = self.config.model_dump(mode="json", exclude={"out", "data", "model", "picture"})
-        data, *model = self.inputs.values()
-        return {**settings, "data": data, "model": model, "version": __version__}
+        settings = self.config.model_dump(mode="json", exclude={"out", "data", "models", "picture"})
+        data, *models = self.inputs.values()
+        return {**settings, "data": data, "models": models, "version": __version__}
 
     def find(self, progress: Progress) -> None:
         """See what is missing, and which methods fill it best."""
@@ -217,19 +233,34 @@ class _Job:
                 write_sequences(folder.path(shard), clips, schema, provenance=[dict(counts)])
         self.fill_seconds = time.monotonic() - started
 
-    def finish(self, folder: ShardFolder) -> None:
-        """Join the shards and draw the picture."""
+    def count(self, folder: ShardFolder) -> None:
+        """Add up what all shards say of themselves."""
         for index in range(folder.count):
             with SequenceFile(folder.path(index)) as shard:
                 self.counts.update(shard.provenance[-1])
-        record = provenance_record("impute", self.config, self.inputs)
-        told = [choice.model_dump(exclude={"reason"}) for choice in self.findings.choices]
-        provenance = [*self.file.provenance, {**record, "gaps": json.loads(json.dumps(told))}]
-        folder.join(classes=self.file.classes, provenance=provenance)
-        if self.config.picture is not None:
-            self.is_drawn = draw_imputed(self.config.picture, self.config.out, of=self.config.data)
+
+    def draw(self, folder: ShardFolder) -> None:
+        """Draw the picture, and note before that it is this run's."""
+        picture = self.config.picture
+        if picture is not None:
+            write_text(folder.folder / _NOTE, json.dumps(str(picture.resolve())))
+            shards = [folder.path(index) for index in range(folder.count)]
+            self.is_drawn = draw_imputed(picture, shards, of=self.config.data)
             if not self.is_drawn:
-                self.warnings.append(f"{self.config.picture}: not drawn, as nothing was filled")
+                self.warnings.append(f"{picture}: not drawn, as nothing was filled")
+
+    def join(self, folder: ShardFolder) -> None:
+        """Make the output of the shards."""
+        record = provenance_record("impute", self.config, self.inputs)
+        told = {
+            "models": [row.model_dump() for row in self._models()],
+            "gaps": [choice.model_dump(exclude={"reason"}) for choice in self.findings.choices],
+        }
+        provenance = [*self.file.provenance, {**record, **json.loads(json.dumps(told))}]
+        folder.join(classes=self.file.classes, provenance=provenance)
+
+    def _models(self) -> list[PriorRow]:
+        return [PriorRow(name=prior.name, kind=prior.kind) for prior in self.priors]
 
     def report(self, *, seconds: float, dry_run: bool) -> ImputeReport:
         """What was filled, or would be."""
@@ -241,7 +272,7 @@ class _Job:
         return ImputeReport(
             data=str(config.data),
             output=str(config.out),
-            model=str(self.prior.path) if self.prior else None,
+            models=self._models(),
             picture=str(drawn) if drawn else None,
             clips=len(self.file),
             clips_with_gaps=found.clips_with_gaps,
@@ -267,6 +298,20 @@ class _Job:
             trial_clips=choice.clips,
             trial_joints=choice.joints,
             errors=choice.errors,
+        )
+
+
+def _check_kind(method: str, kinds: Sequence[str]) -> None:
+    """That a method named by a kind of model has one.
+
+    Raises:
+        UsageError: It has none.
+    """
+    if method in MOTION_PRIORS and method not in kinds:
+        raise UsageError(
+            f"--method {method}: expected a model of that kind, got {', '.join(kinds)}; train one "
+            f"with `skelaug train hgvae DATA.h5 --out RUN --set model.name={method}` and add "
+            f"--model RUN"
         )
 
 

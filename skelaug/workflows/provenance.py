@@ -22,7 +22,7 @@ from skelaug.files import sha256, write_text
 __all__ = ["file_hashes", "provenance_record", "run_record_path", "unused", "write_run_record"]
 
 _PACKAGES = ("numpy", "scipy", "h5py", "torch", "pydantic")
-_PLACES = frozenset({"out", "workers"})  # these never change the content
+_PLACES = frozenset({"out", "picture", "workers"})  # these never change the content
 
 
 def file_hashes(inputs: Sequence[Path]) -> dict[str, str]:
@@ -49,8 +49,8 @@ def provenance_record(
 
     Args:
         command: Its name.
-        config: Its resolved configuration; paths are reduced to their names, and where the output
-            goes is left out.
+        config: Its resolved configuration; paths are reduced to their names, and where outputs go
+            is left out.
         inputs: Files that it read, or their hashes by name.
     """
     hashes = dict(inputs) if isinstance(inputs, Mapping) else file_hashes(inputs)

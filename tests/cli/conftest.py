@@ -150,8 +150,8 @@ def sandbox(
 ) -> Path:
     """The current folder of a test: data.h5, gaps.h5, synthetic.h5, kicks.h5, images.h5, raw files.
 
-    A tiny model with random weights stands in for the packaged one; `recognizer`, `bones` and
-    `prior` are such runs.
+    A tiny model with random weights stands in for the packaged one; `recognizer`, `bones`,
+    `prior` and `vae` are such runs.
     """
     full = _everything / "files"
     if not full.exists():
@@ -185,6 +185,7 @@ def sandbox(
         make_recognizer(full / "recognizer")
         make_recognizer(full / "bones", streams=("bone",), seed=1)
         make_prior(full / "prior")
+        make_prior(full / "vae", kind="motion-vae")
     folder = tmp_path / "sandbox"
     shutil.copytree(full, folder)
     monkeypatch.chdir(folder)

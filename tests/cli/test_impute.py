@@ -53,9 +53,25 @@ def test_a_clip_of_nobody_ends_with_exit_code_6(skelaug, sandbox, write_file, ma
     assert (quiet.code, quiet.out, quiet.err) == (6, "", "")
 
 
+def test_models_may_be_several_and_are_named(skelaug):
+    several = ("--model", "prior", "--model", "vae", *FAST)
+    done = skelaug("impute", "gaps.h5", "-o", "w.h5", *several)
+    assert "models" in done.out
+    assert "prior (hgvae), vae (motion-vae)" in done.out
+    assert any(line.startswith("motion-vae ") for line in done.out.splitlines())
+    told = ("--set", "start=linear", "--set", "climbs=posterior", "--method", "motion-vae")
+    again = skelaug("impute", "gaps.h5", "-o", "v.h5", *several, *told, "--json")
+    report = json.loads(again.out)
+    assert report["models"][1] == {"name": "vae", "kind": "motion-vae"}
+    assert [gap["method"] for gap in report["gaps"]] == ["motion-vae"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (("--method", "motion-vae"), 2, "skelaug train hgvae DATA.h5 --out RUN --set model.name="),
+        (("--model", "prior", "--model", "prior"), 2, "got two of kind hgvae"),
+        (("--set", "start=hold"), 2, "start"),
         (("--model", "nowhere"), 5, "nowhere"),
         (("--model", "recognizer"), 3, "skelaug train hgvae"),
         (("--method", "magic"), 2, "--method"),

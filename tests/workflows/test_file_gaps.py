@@ -2,7 +2,7 @@ import numpy as np
 
 from skelaug.data.store import SequenceFile
 from skelaug.imputation.gaps import Gap, GapKind
-from skelaug.workflows.file_gaps import find_file_gaps, measured_joints, tracks_of
+from skelaug.workflows.file_gaps import find_file_gaps, measured_joints, tracks_of, unknown_persons
 
 
 def look(path, *, min_confidence=0.0):
@@ -81,9 +81,19 @@ def test_a_slot_that_nobody_fills_is_no_gap_and_a_clip_of_nobody_is_rejected(
     ]
     found = look(path, min_confidence=0.5)
     assert found.rejected[1].name == "unsure"
-    assert found.rejected[1].reason == "person 2: no joint has a confidence of 0.5"
+    assert found.rejected[1].reason == "person 1: no joint has a confidence of 0.5"
     with SequenceFile(path) as file:
         assert [list(tracks_of(clip, 0.5)) for clip in file] == [[0], [], [0]]
+
+
+def test_persons_are_numbered_as_along_their_axis(make_sequence):
+    """So that a number of a report is an index of /positions."""
+    clip = make_sequence(name="a", persons=3)
+    confidence = np.ones(clip.observed.shape, np.float32)
+    confidence[:, [0, 2]] = 0.1
+    told = unknown_persons(clip.replaced(confidence=confidence), 0.5)
+    assert [one.reason.partition(":")[0] for one in told] == ["person 0", "person 2"]
+    assert unknown_persons(clip.replaced(confidence=confidence), 0.0) == []
 
 
 def test_what_is_remembered_of_many_gaps_is_bounded_and_drawn_from_all(

@@ -137,6 +137,14 @@ def test_a_synthetic_clip_stays_one(clip, completer, settings):
     assert done.clip.source is Source.SYNTHETIC
 
 
+def test_what_nothing_fills_stays_missing_and_its_uncertainty_is_unknown(clip, completer, settings):
+    choices = {**CHOICES, "unseen": Choice(kind="unseen", method=None, reason="")}
+    (done,) = complete({3: clip}, completer, choices, settings)
+    assert done.filled == {"short": 12, "long": 15}
+    assert np.isnan(done.clip.positions[:, 1, 12]).all()
+    assert np.isnan(done.clip.uncertainty[:, 1, 12]).all()
+
+
 def test_a_single_frame_takes_the_mean_pose_and_says_nothing_of_how_sure_it_is(
     make_sequence, completer, settings
 ):

@@ -7,6 +7,7 @@ from skelaug.workflows.file_gaps import FileGaps
 from skelaug.workflows.imputation_methods import Completer
 from skelaug.workflows.imputation_report import ImputeConfig, MethodError
 from skelaug.workflows.imputation_trial import FEWEST, choose, hidden_clips, try_methods
+from skelaug.workflows.motion_prior import load_prior
 
 SHORT = Gap(GapKind.SHORT, (5, 6), 4)
 OPEN = Gap(GapKind.OPEN, (5, 6), 6)
@@ -83,7 +84,8 @@ def test_what_a_method_cannot_fill_does_not_count(whole):
     found = FileGaps({GapKind.UNSEEN: 30}, {GapKind.UNSEEN: (UNSEEN,)}, 1, ())
     with SequenceFile(whole) as file:
         (choice,) = try_methods(file, found, Completer(None, settings), settings, advance=quiet)
-    assert (choice.errors, choice.method, choice.rmse) == ([], "linear", None)
+    assert (choice.errors, choice.method, choice.rmse) == ([], None, None)
+    assert choice.reason == "without a model nothing says where they are"
 
 
 METHODS = ("hold", "linear", "reconstruction", "hgvae")
@@ -111,6 +113,29 @@ def test_too_few_clips_decide_nothing():
         assert found.reason == "only 7 gaps to measure on, 8 are needed"
         assert choose(kind, [], 0, METHODS).reason == "not measured"
         assert choose(kind, [], 0, METHODS[:2]).method == "linear"
+
+
+def test_the_reason_says_what_decided_where_no_method_filled_all():
+    found = choose(GapKind.LONG, [], FEWEST, METHODS)
+    assert (found.method, found.reason) == (
+        "reconstruction",
+        "no method filled all gaps of the trial",
+    )
+    found = choose(GapKind.UNSEEN, [], 0, (), wanted="cubic")
+    assert (found.method, found.reason) == (None, "without a model nothing says where they are")
+
+
+def test_joints_that_are_never_seen_are_tried_with_one_method_along_time(whole, make_prior):
+    settings = config(whole, trial_clips=9, steps=1, samples=2, method="cubic")
+    found = FileGaps({GapKind.UNSEEN: 30}, {GapKind.UNSEEN: (UNSEEN,)}, 1, ())
+    completer = Completer(load_prior(make_prior()), settings)
+    with SequenceFile(whole) as file:
+        (choice,) = try_methods(file, found, completer, settings, advance=quiet)
+    tried = {one.method for one in choice.errors}
+    assert tried == {"linear", "mean", "reconstruction", "ascent", "hgvae"}
+    assert choice.method == "linear"
+    assert choice.reason == "the same as cubic, which was asked for"
+    assert choice.rmse is not None
 
 
 def test_what_was_asked_for_is_taken_whatever_its_error():

@@ -35,7 +35,7 @@ def gaps(tmp_path, labelled_clips, write_file):
 @pytest.fixture
 def settings(tmp_path, gaps, make_prior):
     """Of a run that takes a second or so."""
-    told = {"data": gaps, "model": str(make_prior()), "trial_clips": 9, "steps": 2, "samples": 2}
+    told = {"data": gaps, "models": [str(make_prior())], "trial_clips": 9, "steps": 2, "samples": 2}
 
     def make(**changes):
         return ImputeConfig(**{"out": tmp_path / "out.h5", **told, **changes})
@@ -86,7 +86,8 @@ def test_auto_takes_the_method_of_least_error_and_says_so(settings):
         rmse = {one.method: one.rmse_mm for one in gap.errors}
         assert gap.method == min(rmse, key=rmse.get)
         assert gap.trial_clips == 9
-        assert len(rmse) == 7
+        along_time = {"linear"} if gap.kind == "unseen" else {"hold", "linear", "cubic"}
+        assert set(rmse) == {*along_time, "mean", "reconstruction", "ascent", "hgvae"}
     # without a trial nothing is known of errors, and the usual methods are taken
     report = workflow.run(settings(trial_clips=0), force=True)
     assert [gap.method for gap in report.gaps] == [
@@ -129,6 +130,7 @@ def test_the_record_says_what_was_measured_and_done(settings, gaps):
     assert set(record["inputs"]) == {"gaps.h5", "model.safetensors"}
     assert record["inputs"]["gaps.h5"] == sha256(gaps)
     assert [gap["method"] for gap in record["gaps"]] == [gap.method for gap in report.gaps]
+    assert record["models"] == [{"name": config.models[0], "kind": "hgvae"}]
     beside = json.loads(run_record_path(config.out).read_text())
     assert beside["report"]["gaps"] == [gap.model_dump() for gap in report.gaps]
 
@@ -155,7 +157,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     with pytest.raises(UsageError, match="other settings"):
         workflow.run(settings(out=cut, seed=5), resume=True)
     with pytest.raises(UsageError, match="other settings"):
-        workflow.run(settings(out=cut, model=str(make_prior("other", meta={"a": 1}))), resume=True)
+        other = str(make_prior("other", meta={"a": 1}))
+        workflow.run(settings(out=cut, models=[other]), resume=True)
     monkeypatch.setattr(workflow, "try_methods", None)  # what was found lies beside the shards
     report = workflow.run(settings(out=cut), resume=True)
     assert report.resumed_shards == 2
@@ -166,7 +169,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(settings, tmp_path):
-    whole, cut = settings(out=tmp_path / "whole.h5"), settings(out=tmp_path / "cut.h5")
+    whole = settings(out=tmp_path / "whole.h5")
+    cut = settings(out=tmp_path / "cut.h5", picture=tmp_path / "cut.png")
     code = (
         "import os, sys, signal; from pathlib import Path; from skelaug.workflows import impute\n"
         "from skelaug.workflows.imputation_report import ImputeConfig\n"
@@ -174,9 +178,11 @@ def test_a_killed_run_goes_on_bit_for_bit(settings, tmp_path):
         "real, count = impute.write_sequences, []\n"
         "def write(*a, **o):\n"
         "    count.append(0)\n"
-        "    len(count) == int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    str(len(count)) == sys.argv[2] and os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(*a, **o)\n"
         "impute.write_sequences = write\n"
+        "if sys.argv[2] == 'join':\n"
+        "    impute.ShardFolder.join = lambda *a, **o: os.kill(os.getpid(), signal.SIGKILL)\n"
         "impute.run(ImputeConfig.model_validate_json(sys.argv[1]), resume=True, device='cpu')\n"
     )
 
@@ -187,6 +193,8 @@ def test_a_killed_run_goes_on_bit_for_bit(settings, tmp_path):
     assert call(whole, 0) == 0
     assert call(cut, 2) == -signal.SIGKILL
     assert call(cut, 2) == -signal.SIGKILL
+    assert call(cut, "join") == -signal.SIGKILL
+    assert cut.picture.exists()
     assert call(cut, 0) == 0
     assert sha256(whole.out) == sha256(cut.out)
 
@@ -234,11 +242,12 @@ def test_methods_along_time_need_no_model_and_say_what_they_leave(
 ):
     clips = [hidden(clip, number) for number, clip in enumerate(labelled_clips(layout="sbu_15"))]
     data = write_file(tmp_path / "sbu.h5", clips)
-    report = workflow.run(settings(data=data, method="cubic", model=None))
-    assert report.model is None
+    report = workflow.run(settings(data=data, method="cubic", models=()))
+    assert report.models == []
     assert {e.method for gap in report.gaps for e in gap.errors} == {"hold", "linear", "cubic"}
     assert "joints that a clip never shows stay missing" in report.warnings[0]
     assert [gap.filled > 0 for gap in report.gaps] == [True, True, True, False]
+    assert [gap.method for gap in report.gaps] == ["cubic", "cubic", "cubic", None]
     with SequenceFile(tmp_path / "out.h5") as file:
         never = file[3]
         assert np.isnan(never.positions[:, 0, 5]).all()
@@ -250,14 +259,14 @@ def test_what_does_not_fit_is_refused_with_what_to_do(
     settings, tmp_path, labelled_clips, write_file, make_sequence, make_recognizer
 ):
     other = write_file(tmp_path / "sbu.h5", labelled_clips(layout="sbu_15"))
-    for model in (str(tmp_path / "prior"), None):
+    for models in ([str(tmp_path / "prior")], []):
         with pytest.raises((DataError, NotFoundError), match="skelaug train hgvae") as caught:
-            workflow.run(settings(data=other, model=model))
-        assert ("--method linear" in str(caught.value)) == (model is None)
+            workflow.run(settings(data=other, models=models))
+        assert ("--method linear" in str(caught.value)) == (not models)
     with pytest.raises(DataError, match="expected layout kinect_20"):
         workflow.run(settings(data=other, method="linear"))
     with pytest.raises(DataError, match="motion prior"):
-        workflow.run(settings(model=str(make_recognizer())))
+        workflow.run(settings(models=[str(make_recognizer())]))
     clip = make_sequence()
     flat = clip.replaced(positions=clip.positions[..., :2])
     data = write_file(tmp_path / "flat.h5", [flat], channels=2)
@@ -274,12 +283,40 @@ def test_what_does_not_fit_is_refused_with_what_to_do(
         workflow.run(settings(out=tmp_path / "gaps.h5"), force=True)
 
 
-def test_slower_clips_than_the_model_knows_are_pointed_out(
+def test_clips_of_another_tempo_than_a_model_knows_are_pointed_out(
     settings, tmp_path, make_sequence, write_file
 ):
-    clips = [hidden(make_sequence(name=str(n), fps=10.0 + 15 * (n % 2)), 0) for n in range(4)]
-    report = workflow.run(settings(data=write_file(tmp_path / "slow.h5", clips), trial_clips=0))
-    assert report.warnings[0].startswith("2 clips have fewer frames per second than the 30")
+    clips = [hidden(make_sequence(name=str(n), fps=10.0 + 20 * (n % 2)), 0) for n in range(4)]
+    config = settings(data=write_file(tmp_path / "slow.h5", clips), trial_clips=0)
+    (told,) = workflow.run(config).warnings
+    assert told == (
+        f"slow.h5: 2 clips are read at 10 frames per second, model {config.models[0]} knows 30: "
+        f"their motions look faster than they are"
+    )
+
+
+def test_the_models_of_several_kinds_are_tried_and_named(settings, make_prior):
+    main, other = str(make_prior("vae", kind="motion-vae")), str(make_prior())
+    report = workflow.run(settings(models=[main, other]), dry_run=True)
+    assert [(one.name, one.kind) for one in report.models] == [
+        (main, "motion-vae"),
+        (other, "hgvae"),
+    ]
+    for gap in report.gaps:
+        tried = {one.method for one in gap.errors}
+        assert {"ascent", "motion-vae", "hgvae"} < tried
+        assert "hm-vae" not in tried
+
+
+def test_a_method_named_by_a_kind_of_model_needs_one(settings, make_prior):
+    for models in ([str(make_prior())], []):  # none given: the packaged one
+        with pytest.raises(UsageError, match=r"kind, got hgvae; .*model\.name=motion-vae"):
+            workflow.run(settings(models=models, method="motion-vae"))
+    with pytest.raises(UsageError, match=r"got motion-vae; .*model\.name=hgvae"):
+        vae = str(make_prior("vae", kind="motion-vae"))
+        workflow.run(settings(models=[vae], method="hgvae"))
+    with pytest.raises(UsageError, match="got two of kind motion-vae"):
+        workflow.run(settings(models=[vae, vae]))
 
 
 def test_the_picture_shows_clips_that_were_filled(settings, tmp_path):
@@ -289,6 +326,60 @@ def test_the_picture_shows_clips_that_were_filled(settings, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match=r"a\.png: already exists"):
         workflow.run(settings(picture=picture, out=tmp_path / "b.h5"))
+
+
+@pytest.mark.parametrize("last", ["draw_imputed", "write_run_record", "join"])
+def test_a_run_that_dies_after_its_last_shard_goes_on_and_its_picture_is_its_own(
+    settings, tmp_path, monkeypatch, last
+):
+    quick = {"trial_clips": 0, "method": "linear"}
+    whole, cut = (
+        settings(out=tmp_path / f"{name}.h5", picture=tmp_path / f"{name}.png", **quick)
+        for name in ("whole", "cut")
+    )
+    workflow.run(whole)
+    where = workflow.ShardFolder if last == "join" else workflow
+    real = getattr(where, last)
+
+    def dying(*given, **options):
+        real(*given, **options) if last == "draw_imputed" else None
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, last, dying)
+        with pytest.raises(KeyboardInterrupt):
+            workflow.run(cut)
+    assert cut.picture.exists()
+    assert not cut.out.exists()
+    report = workflow.run(cut, resume=True)
+    assert (report.picture, report.filled) == (str(cut.picture), report.missing)
+    assert sha256(whole.out) == sha256(cut.out)
+    assert not cut.out.with_name("cut.h5.parts").exists()
+
+
+def test_a_resumed_run_keeps_a_picture_that_is_not_its_own(
+    settings, tmp_path, small_shards, monkeypatch
+):
+    config = settings(picture=tmp_path / "a.png", trial_clips=0, method="linear")
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, "draw_imputed", None)
+        patch.setattr(workflow, "_CLIPS_AT_ONCE", None)
+        with pytest.raises(TypeError):
+            workflow.run(config)
+    assert config.out.with_name("out.h5.parts").exists()
+    config.picture.write_bytes(b"of somebody else")
+    with pytest.raises(UsageError, match=r"a\.png: already exists"):
+        workflow.run(config, resume=True)
+    assert config.picture.read_bytes() == b"of somebody else"
+    other = config.model_copy(update={"picture": tmp_path / "b.png"})
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow.ShardFolder, "join", None)
+        with pytest.raises(TypeError):
+            workflow.run(other, resume=True)
+    with pytest.raises(UsageError, match=r"a\.png: already exists"):  # this run has drawn b.png
+        workflow.run(config, resume=True)
+    assert workflow.run(config, resume=True, force=True).picture == str(config.picture)
+    assert config.picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -310,7 +401,7 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path, make_prior, mak
     def peak(count):
         data = tmp_path / f"{count}.h5"
         write_sequences(data, clips(count), Schema(layout, ("walk",)), provenance=[])
-        told = {"data": data, "model": str(model), "trial_clips": 8, "steps": 1, "samples": 2}
+        told = {"data": data, "models": [str(model)], "trial_clips": 8, "steps": 1, "samples": 2}
         config = ImputeConfig(out=tmp_path / f"{count}.out.h5", method="reconstruction", **told)
         command = [sys.executable, "-c", code, config.model_dump_json()]
         # what was freed goes back at once, so that the peak is of what is in use

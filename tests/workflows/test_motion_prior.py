@@ -8,8 +8,9 @@ import torch
 
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.imputation.typicality import DENSITIES
+from skelaug.models import MOTION_PRIORS
 from skelaug.skeleton.layouts import get_layout
-from skelaug.workflows.motion_prior import load_prior
+from skelaug.workflows.motion_prior import load_prior, load_priors
 
 
 def test_a_prior_knows_its_windows_its_training_clips_and_its_weights(make_prior):
@@ -54,6 +55,13 @@ def test_what_is_no_prior_is_refused(make_prior, make_model, make_recognizer):
         load_prior(make_recognizer())
     with pytest.raises(UsageError, match="trained to draw labelled clips"):
         load_prior(make_prior("drawn", meta={"windows": None}))
+
+
+def test_several_priors_are_of_different_kinds(make_prior):
+    folders = [make_prior(kind, kind=kind) for kind in MOTION_PRIORS]
+    assert [prior.kind for prior in load_priors(folders)] == list(MOTION_PRIORS)
+    with pytest.raises(UsageError, match=r"got two of kind hgvae, .*hgvae and .*again; leave one"):
+        load_priors([*folders, make_prior("again")])
 
 
 @pytest.mark.parametrize(
