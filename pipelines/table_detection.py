@@ -1,13 +1,14 @@
 """Do the log-densities notice what is odd? Occluded windows, and clips of another data set.
 
-    python pipelines/table_detection.py utd.h5 --split official --model runs/hgvae --other cmu.h5
+    python pipelines/table_detection.py utd.h5 --split official --model runs/hgvae \
+        --usual utd.h5 --usual-split official --other cmu.h5
 
 One whole window of each test clip is scored as it is and with some entries hidden, which the
-training mean replaces (Bourached et al., Fig. 1). Printed are, by each of the two log-densities of
-`skelaug.imputation.typicality`, the share of scores more than one
-standard deviation below the mean of the training clips, and the area under the ROC curve of clean
-against occluded windows, with 95 % intervals. `--other` files have the model's joints; their
-windows count as out of set.
+training mean replaces (Bourached et al., Fig. 1), by either log-density. Printed are the share of
+scores below the band, the mean score in standard deviations of the band, and the area under the ROC
+curve of clean against odd windows, with 95 % intervals. The band ends one standard deviation below
+the mean of the training clips, or also of the clips that --usual-split names in --usual. --other
+files count as out of set.
 """
 
 from __future__ import annotations
@@ -15,23 +16,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-from scipy.stats import binomtest
-
-from skelaug.data.splits import split_clips
+from skelaug.data.splits import selected
 from skelaug.data.store import SequenceFile
-from skelaug.imputation.typicality import DENSITIES, LogDensities, log_densities
-from skelaug.metrics.detection import auroc, below_band
-from skelaug.workflows.completion_study import (
-    ENTRIES,
-    OCCLUSIONS,
-    WholeWindow,
-    occluded,
-    whole_windows,
-)
+from skelaug.errors import UsageError
+from skelaug.imputation.typicality import DENSITIES, log_densities
+from skelaug.workflows.detection_study import cases, detect, usual_of
 from skelaug.workflows.motion_prior import TrainedPrior, load_prior
-
-STRUCTURED = [name for name in OCCLUSIONS if not name.endswith("entries")]
+from skelaug.workflows.study_windows import StudyWindows, whole_windows
 
 
 def main() -> None:
@@ -39,52 +30,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", action="append", required=True)
-    parser.add_argument("--split", default="")
+    parser.add_argument("--split", default="", help="whose test part is scored")
+    parser.add_argument("--usual", type=Path, help="file of clips that say what is usual")
+    parser.add_argument("--usual-split", default="", help="which of them")
     parser.add_argument("--other", type=Path, nargs="*", default=[])
-    parser.add_argument("--clips", type=int, default=None, help="at most so many, evenly spread")
+    parser.add_argument("--clips", type=int, help="at most so many, evenly spread")
     options = parser.parse_args()
-    print("| model | windows | hidden, % | by | below the band, % | AUROC |\n" + 6 * "|---" + "|")
     for name in options.model:
         prior = load_prior(name)
-        windows = _windows(options.data, options.split, prior, options.clips)
-        layout = prior.form.layout
-        clean = log_densities(prior.network, prior.form, [one.track for one in windows])
-        _print(prior, options.data.stem, clean)
-        for kind in (*(f"{count} entries" for count in ENTRIES), *STRUCTURED):
-            tracks = occluded(windows, OCCLUSIONS[kind], layout)
-            share = float(np.mean([(~track.observed).mean() for track in tracks]))
-            scores = log_densities(prior.network, prior.form, tracks)
-            _print(prior, f"{options.data.stem}, {kind}", scores, clean, hidden=share)
-        for path in options.other:
-            there = [one.track for one in _windows(path, "", prior, options.clips)]
-            _print(prior, path.stem, log_densities(prior.network, prior.form, there), clean)
+        title = f"{Path(name).name} ({prior.checkpoint.kind})"
+        print(f"\n{title}:", flush=True)
+        tested = _windows(prior, options.data, options.split, is_test=bool(options.split))
+        bands = {"training": {by: prior.usual(by) for by in DENSITIES}}
+        if options.usual:
+            good = _windows(prior, options.usual, options.usual_split)
+            if options.usual.samefile(options.data) and {w.row for w in good} & {
+                w.row for w in tested
+            }:
+                raise UsageError("--usual-split: expected clips outside the test part, got some")
+            scores = log_densities(prior.network, prior.form, good.tracks)
+            where = f"{options.usual.stem} {options.usual_split}".strip()
+            bands[where] = {by: usual_of(getattr(scores, by), where=where) for by in DENSITIES}
+        others = {
+            path.stem: _windows(prior, path, "").spread(options.clips) for path in options.other
+        }
+        head = "model", "clips", "hidden, %", "by", "band", "below, %", "deviations", "AUROC"
+        print(f"\n| {' | '.join(head)} |\n" + 8 * "|---" + "|")
+        clean = None
+        for case in cases(prior, tested.spread(options.clips), others):
+            for by in DENSITIES:
+                for where, usual in bands.items():
+                    own = getattr(case.scores, by)
+                    found = detect(own, usual[by], clean=clean and getattr(clean, by))
+                    low, high = 100 * found.low, 100 * found.high
+                    told = f"{100 * found.below:.1f} [{low:.1f}, {high:.1f}]"
+                    row = title, f"{len(own)} {case.what}", f"{100 * case.hidden:.2g}", by, where
+                    row += (told, str(found.deviations), str(found.clean or ""))
+                    print(f"| {' | '.join(row)} |", flush=True)
+            clean = clean or case.scores
 
 
-def _windows(path: Path, split: str, prior: TrainedPrior, most: int | None) -> list[WholeWindow]:
+def _windows(prior: TrainedPrior, path: Path, rule: str, *, is_test: bool = False) -> StudyWindows:
+    """Whole windows of the clips that a rule names, or of the others."""
     with SequenceFile(path) as file:
         prior.check_clips(file.layout, file.channels, where=str(path))
-        rows = split_clips(file, split).test if split else np.arange(len(file))
-        found = whole_windows(file, rows.tolist(), frames=prior.form.frames, fps=prior.form.fps)
-    return found[:: -(-len(found) // (most or len(found)))]
-
-
-def _print(
-    prior: TrainedPrior,
-    what: str,
-    scores: LogDensities,
-    clean: LogDensities | None = None,
-    *,
-    hidden: float = 0.0,
-) -> None:
-    name = f"{Path(prior.name).name} ({prior.checkpoint.kind})"
-    for by in DENSITIES:
-        own, usual = getattr(scores, by), prior.usual(by)
-        flagged = below_band(own, mean=usual.mean, std=usual.std)
-        share = binomtest(int(flagged.sum()), len(flagged)).proportion_ci(method="wilson")
-        told = f"{100 * flagged.mean():.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
-        area = "" if clean is None else str(auroc(getattr(clean, by), own))
-        row = (name, f"{len(own)} of {what}", f"{100 * hidden:.2g}", by, told, area)
-        print(f"| {' | '.join(row)} |", flush=True)
+        rows = (selected(file, rule) != is_test).nonzero()[0].tolist()
+        found = whole_windows(file, rows, frames=prior.form.frames, fps=prior.form.fps)
+    print(f"{path.name}: {found}", flush=True)
+    return found
 
 
 if __name__ == "__main__":

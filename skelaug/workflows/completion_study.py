@@ -1,162 +1,105 @@
-"""How far methods of imputation are off, on whole windows of clips in which something is hidden."""
+"""How far methods of imputation are off where something was hidden, and how smooth they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from itertools import product
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from skelaug.data.store import SequenceFile
-from skelaug.imputation.occlusion import hide_body, hide_entries, hide_joints, hide_limb, limbs
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.windows import steps_between
+from skelaug.metrics.intervals import Interval
+from skelaug.metrics.paired import ratio_of_means
+from skelaug.metrics.root_mean_square import RootMeanSquare, root_mean_square
 from skelaug.skeleton.layout import SkeletonLayout
+from skelaug.workflows.imputation_methods import Completer
+from skelaug.workflows.imputation_report import ImputeConfig
+from skelaug.workflows.motion_prior import TrainedPrior
+from skelaug.workflows.study_occlusions import Hide, occluded
+from skelaug.workflows.study_windows import StudyWindows
 
-__all__ = [
-    "ENTRIES",
-    "OCCLUSIONS",
-    "Completions",
-    "Hide",
-    "WholeWindow",
-    "completions",
-    "occluded",
-    "random_entries",
-    "whole_windows",
-]
+__all__ = ["WITHOUT_NETWORK", "Completion", "Completions", "Fill", "completions", "rivals"]
 
-_Mask = NDArray[np.bool_]
-Fill = Callable[[str, Sequence[Track]], Sequence[NDArray[np.floating]]]
-"""From a method and tracks with gaps to positions T V 3 without."""
+Fill = Callable[[Sequence[Track]], Sequence[NDArray[np.floating]]]
+"""From tracks with gaps to positions T V 3 without."""
 
-ENTRIES = (1, 3, 10, 30, 100, 300, 1000)
-"""Degrees of occlusion of Bourached et al., Fig. 4: coordinates of a window of 50 frames."""
+WITHOUT_NETWORK = ("mean", "hold", "linear", "cubic")
+"""Methods that ask nothing of a model but, of the first, its training mean."""
 
 
-class Hide(Protocol):
-    """A kind of occlusion."""
+def rivals(prior: TrainedPrior, config: ImputeConfig) -> dict[str, Fill]:
+    """Ways to fill gaps, by name: `WITHOUT_NETWORK`, one pass of the model, and its ascents.
 
-    def __call__(self, observed: _Mask, layout: SkeletonLayout, *, seed: int, clip: int) -> _Mask:
-        """What is hidden of T V joints, at the address of seed and clip."""
-        ...
-
-
-def random_entries(count: int) -> Hide:
-    """Random joints of random frames with at least so many coordinates together.
-
-    No sensor loses one coordinate alone: n of the paper are the three coordinates of n / 3 joints.
-    """
-    return partial(_entries, joints=-(-count // 3))
-
-
-def _entries(
-    observed: _Mask, layout: SkeletonLayout, *, joints: int, seed: int, clip: int
-) -> _Mask:
-    del layout
-    return hide_entries(observed, joints, seed=seed, clip=clip)
-
-
-def _limb(observed: _Mask, layout: SkeletonLayout, *, frames: int, seed: int, clip: int) -> _Mask:
-    return hide_limb(observed, limbs(layout), frames, seed=seed, clip=clip)
-
-
-def _body(observed: _Mask, layout: SkeletonLayout, *, frames: int, seed: int, clip: int) -> _Mask:
-    del layout
-    return hide_body(observed, frames, seed=seed, clip=clip)
-
-
-def _joint(observed: _Mask, layout: SkeletonLayout, *, seed: int, clip: int) -> _Mask:
-    del layout
-    return hide_joints(observed, 1, seed=seed, clip=clip)
-
-
-OCCLUSIONS: Mapping[str, Hide] = {
-    **{f"{count} entries": random_entries(count) for count in ENTRIES},
-    **{f"a limb, {frames} frames": partial(_limb, frames=frames) for frames in (5, 10, 25)},
-    **{f"all, {frames} frames": partial(_body, frames=frames) for frames in (5, 10, 25)},
-    "a joint, always": _joint,
-}
-"""Random entries, the paper's easy case, and what cameras do."""
-
-
-@dataclass(frozen=True, eq=False)
-class WholeWindow:
-    """A stretch of a clip in which every joint of a person was measured.
-
-    Attributes:
-        row: Number of the clip in its file.
-        track: The stretch, at the rate of the model that it is for.
-    """
-
-    row: int
-    track: Track
-
-
-def whole_windows(
-    file: SequenceFile, rows: Sequence[int], *, frames: int, fps: float
-) -> list[WholeWindow]:
-    """One window of each person of each clip, as near to the clip's middle as it is whole.
-
-    A clip of a higher rate is read in strides; persons without a whole window are left out.
+    An ascent starts from the training mean or from what one pass rebuilds, and climbs the
+    log-posterior or the log-joint of `skelaug.imputation.prior.WindowDensities`. The published
+    one climbs the log-posterior from the mean.
 
     Args:
-        file: The clips.
-        rows: Which of them.
-        frames: Of a window.
-        fps: Of its frames.
+        prior: The model.
+        config: Steps and rate of the ascents.
     """
-    found = []
-    for row in rows:
-        clip = file[row]
-        stride = steps_between(clip.fps, fps)
-        observed = clip.observed & np.isfinite(clip.positions).all(axis=-1)
-        for person in range(clip.num_persons):
-            whole: _Mask = np.asarray(observed[::stride, person].all(axis=1))
-            if len(whole) < frames:
-                continue
-            starts = np.flatnonzero(sliding_window_view(whole, frames).all(axis=1))
-            if len(starts):
-                start = starts[np.abs(starts - (len(whole) - frames) / 2).argmin()]
-                span = slice(start, start + frames)
-                positions = clip.positions[::stride, person][span]
-                seen = observed[::stride, person][span]
-                found.append(WholeWindow(row, Track(positions, seen, clip.fps / stride)))
+    completer = Completer(prior, config)
+    named = (*WITHOUT_NETWORK, "reconstruction")
+    found: dict[str, Fill] = {name: partial(completer.fill, name) for name in named}
+    for start, climbs in product(("mean", "reconstruction"), ("posterior", "joint")):
+        own = Completer(prior, config.model_copy(update={"start": start, "climbs": climbs}))
+        found[f"log-{climbs} from the {start}"] = partial(own.fill, prior.checkpoint.kind)
     return found
 
 
-def occluded(
-    windows: Sequence[WholeWindow], hide: Hide, layout: SkeletonLayout, *, seed: int = 0
-) -> list[Track]:
-    """Windows as tracks with gaps; the address of a gap is the clip's place in its file."""
-    tracks = [one.track for one in windows]
-    hidden = [hide(one.track.observed, layout, seed=seed, clip=one.row) for one in windows]
-    return [
-        Track(np.where(gone[..., None], np.nan, t.positions), t.observed & ~gone, t.fps)
-        for t, gone in zip(tracks, hidden, strict=True)
-    ]
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """What a method made of what was hidden, or the truth itself.
+
+    Attributes:
+        errors: Squared error of each clip, summed over the hidden coordinates, square metres, N.
+        accelerations: Squared acceleration of each clip, summed over the bends, m^2/s^4, N.
+    """
+
+    errors: NDArray[np.float64]
+    accelerations: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """What methods made of occluded windows.
+    """What methods made of occluded clips. All persons of a clip count together.
+
+    A bend is a joint in three frames in a row of which at least one was hidden, so that the seams
+    of a gap count too. Its acceleration is |x(t-1) - 2 x(t) + x(t+1)| times the square of the rate.
 
     Attributes:
-        hidden: Coordinates that were hidden of each window, N.
-        errors: Of each method, the squared error summed over them, square metres, N.
+        hidden: Coordinates that were hidden of each clip, N.
+        bends: Bends of each clip, N.
+        truth: The clips as they were.
+        methods: What each method made of them.
     """
 
     hidden: NDArray[np.int64]
-    errors: Mapping[str, NDArray[np.float64]]
+    bends: NDArray[np.int64]
+    truth: Completion
+    methods: Mapping[str, Completion]
+
+    def decrease(self, method: str, *, against: str) -> Interval:
+        """By which share the squared error differs from that of another method; below 0 = less."""
+        ratio = ratio_of_means(self.methods[method].errors, self.methods[against].errors)
+        return Interval(ratio.mean - 1, ratio.half_width, ratio.count)
+
+    def error(self, method: str) -> RootMeanSquare:
+        """Root mean square error per hidden coordinate, metres."""
+        return root_mean_square(self.methods[method].errors, self.hidden)
+
+    def acceleration(self, method: str | None = None) -> RootMeanSquare:
+        """Root mean square acceleration of a joint in the bends, m/s^2; None = of the truth."""
+        made = self.truth if method is None else self.methods[method]
+        return root_mean_square(made.accelerations, self.bends)
 
 
 def completions(
-    fill: Fill,
-    methods: Sequence[str],
-    windows: Sequence[WholeWindow],
+    methods: Mapping[str, Fill],
+    windows: StudyWindows,
     hide: Hide,
     layout: SkeletonLayout,
     *,
@@ -165,23 +108,47 @@ def completions(
     """Hide, fill, and compare.
 
     Args:
-        fill: From a method and tracks to positions, e.g. `Completer.fill`.
-        methods: What is compared.
-        windows: N, whole.
+        methods: What is compared, by name.
+        windows: Whole stretches.
         hide: What is hidden of them.
         layout: Of their joints.
         seed: Of what is hidden.
     """
     tracks = occluded(windows, hide, layout, seed=seed)
-    errors = {}
-    for method in methods:
-        filled = fill(method, tracks)
-        errors[method] = np.array(
-            [
-                np.square(np.where(t.observed[..., None], 0.0, x - one.track.positions)).sum()
-                for x, t, one in zip(filled, tracks, windows, strict=True)
-            ],
-            dtype=np.float64,
-        )
-    hidden = [3 * int((~track.observed).sum()) for track in tracks]
-    return Completions(np.array(hidden, dtype=np.int64), errors)
+    gaps = [~track.observed for track in tracks]
+    bent = [_touched(gone) for gone in gaps]
+    truth = [whole.positions.astype(np.float64) for whole in windows.tracks]
+    _, clip = np.unique([one.row for one in windows], return_inverse=True)
+
+    def per_clip(values: Sequence[float]) -> NDArray[np.float64]:
+        return np.bincount(clip, weights=values).astype(np.float64)
+
+    def judged(filled: Sequence[NDArray[np.floating]]) -> Completion:
+        errors = [
+            float(np.square(x[gone] - known[gone]).sum())
+            for x, known, gone in zip(filled, truth, gaps, strict=True)
+        ]
+        bends = [
+            float(_squared_accelerations(x, track.fps)[where].sum())
+            for x, track, where in zip(filled, tracks, bent, strict=True)
+        ]
+        return Completion(per_clip(errors), per_clip(bends))
+
+    return Completions(
+        hidden=per_clip([3 * int(gone.sum()) for gone in gaps]).astype(np.int64),
+        bends=per_clip([int(where.sum()) for where in bent]).astype(np.int64),
+        truth=judged(truth),
+        methods={name: judged(fill(tracks)) for name, fill in methods.items()},
+    )
+
+
+def _touched(gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The bends, T-2 V, of hidden joints T V."""
+    return gone[:-2] | gone[1:-1] | gone[2:]
+
+
+def _squared_accelerations(positions: NDArray[np.floating], fps: float) -> NDArray[np.float64]:
+    """Of each joint in each inner frame, T-2 V, m^2/s^4."""
+    bends = np.diff(positions.astype(np.float64), n=2, axis=0)
+    squares: NDArray[np.float64] = np.square(bends).sum(axis=-1) * fps**4
+    return squares

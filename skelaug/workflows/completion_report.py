@@ -1,0 +1,84 @@
+"""Tables of how far imputation is off, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from skelaug.metrics.root_mean_square import RootMeanSquare
+from skelaug.workflows.completion_study import WITHOUT_NETWORK, Completions
+
+__all__ = ["Found", "completion_tables"]
+
+Found = Mapping[str, Mapping[str, Completions]]
+"""By the name of a model, and by the occlusion."""
+
+_Cell = Callable[[Completions, str], str]
+_TRUTH = "truth"
+
+
+def completion_tables(found: Found) -> str:
+    """Errors against the training mean, in millimetres and in square metres, and accelerations.
+
+    What asks nothing of a network but the training mean is told of the first model alone. Of
+    random entries there is no acceleration: their neighbours are measured.
+
+    Args:
+        found: The same occlusions of every model, `completions` of the methods of `rivals`.
+    """
+    bent = {
+        model: {what: made for what, made in own.items() if not what.endswith("entries")}
+        for model, own in found.items()
+    }
+    tables = [
+        _table("squared error against the training mean, %", found, _decrease, leave_out="mean"),
+        _table("root mean square error per coordinate, mm", found, _millimetres),
+        _table("squared error of a clip, square metres", found, _square_metres),
+    ]
+    if any(bent.values()):
+        title = "root mean square acceleration where something was hidden, m/s^2"
+        tables.append(_table(title, bent, _acceleration, first=_TRUTH))
+    return "\n\n".join(tables)
+
+
+def _table(title: str, found: Found, cell: _Cell, *, first: str = "", leave_out: str = "") -> str:
+    columns = list(next(iter(found.values())))
+    lines = [f"| {' | '.join([title, *columns])} |", "|---" * (1 + len(columns)) + "|"]
+    for row, model, method in _rows(found, first):
+        if method != leave_out:
+            cells = [cell(made, method) for made in found[model].values()]
+            lines.append(f"| {' | '.join([row, *cells])} |")
+    return "\n".join(lines)
+
+
+def _rows(found: Found, first: str) -> Iterator[tuple[str, str, str]]:
+    """Heading, model and method of each row."""
+    for number, (model, own) in enumerate(found.items()):
+        if first and not number:
+            yield first, model, first
+        for method in next(iter(own.values())).methods:
+            if method not in WITHOUT_NETWORK:
+                yield f"{method}, {model}", model, method
+            elif not number:
+                yield method, model, method
+
+
+def _decrease(made: Completions, method: str) -> str:
+    change = made.decrease(method, against="mean")
+    return f"{100 * change.mean:+.1f} ± {100 * change.half_width:.1f}"
+
+
+def _millimetres(made: Completions, method: str) -> str:
+    return _told(made.error(method), 1000)
+
+
+def _square_metres(made: Completions, method: str) -> str:
+    return f"{made.methods[method].errors.mean():.3g}"
+
+
+def _acceleration(made: Completions, method: str) -> str:
+    return _told(made.acceleration(None if method == _TRUTH else method), 1)
+
+
+def _told(found: RootMeanSquare, unit: float) -> str:
+    value, low, high = (unit * number for number in (found.value, found.low, found.high))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -1,0 +1,63 @@
+"""The tables say what was measured, once, and in the unit of their title."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skelaug.workflows.completion_report import completion_tables
+from skelaug.workflows.completion_study import Completion, Completions
+
+
+def made(**errors):
+    """Two clips of ten hidden coordinates and five bends each; squared errors as given."""
+    return Completions(
+        hidden=np.array([10, 10]),
+        bends=np.array([5, 5]),
+        truth=Completion(np.zeros(2), np.full(2, 5 * 3.0**2)),
+        methods={
+            name: Completion(np.array(sums, dtype=float), np.full(2, 5 * 2.0**2))
+            for name, sums in errors.items()
+        },
+    )
+
+
+@pytest.fixture
+def tables():
+    one = made(mean=[4.0, 4.0], linear=[1.0, 1.0], reconstruction=[0.4, 0.4])
+    other = made(mean=[8.0, 8.0], linear=[1.0, 1.0], reconstruction=[0.1, 0.1])
+    what = ("30 entries", "all, 10 frames")
+    text = completion_tables({"a": dict.fromkeys(what, one), "b": dict.fromkeys(what, other)})
+    found = []
+    for table in text.split("\n\n"):
+        cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.split("\n")]
+        assert len({len(row) for row in cells}) == 1
+        found.append({row[0]: row[1:] for row in cells})
+    return found
+
+
+def test_a_decrease_is_against_the_mean_of_the_same_model(tables):
+    assert tables[0]["linear"] == ["-75.0 ± 0.0"] * 2
+    assert tables[0]["reconstruction, a"] == ["-90.0 ± 0.0"] * 2
+    assert tables[0]["reconstruction, b"] == ["-98.8 ± 0.0"] * 2
+    assert "mean" not in tables[0]
+
+
+def test_errors_are_per_coordinate_in_millimetres_and_per_clip_in_square_metres(tables):
+    assert tables[1]["reconstruction, a"] == ["200.0 [200.0, 200.0]"] * 2
+    assert tables[2]["reconstruction, b"] == ["0.1"] * 2
+
+
+def test_what_asks_no_network_is_told_once(tables):
+    for table in tables[1:]:
+        assert [row for row in table if row.startswith(("mean", "linear"))] == ["mean", "linear"]
+
+
+def test_accelerations_stand_beside_the_truth_and_are_not_told_of_random_entries(tables):
+    (title, columns), *rows = tables[3].items()
+    assert "m/s^2" in title
+    assert columns == ["all, 10 frames"]
+    assert [rows[1], rows[2]] == [
+        ("truth", ["3.0 [3.0, 3.0]"]),
+        ("mean", ["2.0 [2.0, 2.0]"]),
+    ]
