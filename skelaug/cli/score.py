@@ -21,6 +21,7 @@ EXAMPLES = [
     "skelaug score data.h5 --json",
     "skelaug score synthetic.h5 -o scores.jsonl --picture scores.png",
     "skelaug score data.h5 --split subject=1,2 -o unseen.csv",
+    "skelaug score synthetic.h5 --like data.h5 -o by_camera.csv",
     "skelaug score data.h5 --by posterior -o published.csv",
 ]
 
@@ -49,6 +50,14 @@ def score(
             "--min-confidence", min=0.0, max=1.0, help="Joints with less are missing.  [default: 0]"
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like",
+            metavar="GOOD.h5",
+            help="Clips that say what is usual, not the training clips.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: stdout]"),
@@ -69,11 +78,15 @@ def score(
 ) -> None:
     """Find clips that look like nothing a model has seen.
 
-    A line per person of a clip: its log-density under HG-VAE, the mean over windows of the clip,
-    without randomness; how many deviations of the training clips it lies above their mean; and
-    whether it is out of distribution, more than one deviation below. Expect more flags among
-    performers whom the model has not seen. Missing joints are filled with the training mean first;
-    their number stands beside the score.
+    A line per person of a clip (from 0): its log-density under the model, the mean over windows of
+    the clip, without randomness; how many deviations of the usual clips it lies above their mean;
+    and whether it is out of distribution, more than one deviation below. Missing joints are filled
+    with the training mean first; their number stands beside the score.
+
+    The usual clips are those that the model was trained on. Where yours come from another camera or
+    other performers, most of them are flagged for that alone. Then give --like GOOD.h5: 8 or more
+    clips of the same camera that nothing is wrong with, best of the same actions. The model stays
+    the same; what is flagged is what it finds odd for such clips.
 
     --by joint is the density of the window and its latent variables together, --by posterior that
     of the latent variables alone, as Bourached et al. publish it; joint is the default because a
@@ -82,12 +95,14 @@ def score(
 
     A packaged model judges clips of its own joints; `skelaug train hgvae DATA.h5 --out RUN` makes
     one of others. A clip of a higher frame rate than the model's is read in several phases.
-    Exit code 6: some clips have no measured joint and no line.
+    Exit code 6: some clips, or persons in them, have no measured joint (of --min-confidence), and
+    no line; they are listed.
 
-    JSON: data, output, picture, model, kind, by, training_mean, training_std, training_clips,
-    threshold (of scores, one deviation below the mean), clips, persons, out_of_distribution, labels
-    (label, scores, out_of_distribution, standardised), missing, rejected (name, reason), warnings,
-    seconds, clips_per_second, scores (without -o: name, person, label, score, standardised,
+    JSON: data, output, picture, model, kind, by, like (null: the training clips are the usual
+    ones), usual (mean, std, clips, threshold: one deviation below the mean; null in a dry run that
+    would have to compute it), clips, persons, out_of_distribution, labels (label, scores,
+    out_of_distribution, standardised), missing, rejected (name, reason), warnings, seconds,
+    clips_per_second, scores (without -o: name, person, label, score, standardised,
     out_of_distribution, frames, missing), dry_run.
     """
     from skelaug.config import load
@@ -101,6 +116,7 @@ def score(
         "by": by,
         "split": split,
         "min_confidence": min_confidence,
+        "like": like,
         "out": output,
         "format": form,
         "picture": picture,
@@ -132,6 +148,14 @@ def _summary(report: ScoreReport) -> str:
     )
 
 
+def _usual(report: ScoreReport) -> str:
+    which = f"clips of {report.like}" if report.like else "training clips"
+    if report.usual is None:
+        return which
+    mean, std = f"{report.usual.mean:.5g}", f"{report.usual.std:.3g}"
+    return f"{mean} ± {std} nats, {report.usual.clips} {which}"
+
+
 def _note(report: ScoreReport) -> None:
     """Beside scores on stdout, talk belongs on stderr."""
     render.note(f"{_summary(report)}, {report.clips_per_second:.0f} clips/s")
@@ -146,9 +170,8 @@ def _show(report: ScoreReport) -> None:
         {
             "model": f"{report.model} ({report.kind})",
             "score": f"log-{report.by}",
-            "training clips": f"{report.training_mean:.5g} ± {report.training_std:.3g} nats, "
-            f"{report.training_clips} clips",
-            "flagged below": f"{report.threshold:.5g} nats",
+            "usual": _usual(report),
+            "flagged below": report.usual and f"{report.usual.threshold:.5g} nats",
             "joints filled": report.missing or None,
             "histogram": report.picture,
             "clips per second": None if report.dry_run else report.clips_per_second,

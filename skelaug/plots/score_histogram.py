@@ -1,4 +1,4 @@
-"""A histogram of standardised scores, with the band of the training clips."""
+"""A histogram of standardised scores, with the band of the usual clips."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ _IN, _OUT, _BAND, _GRID = "#0072b2", "#d55e00", "#e3edf5", "#e6e8eb"
 _LOW, _HIGH, _BIN = -8.0, 4.0, 0.25  # beyond the ends everything is in the last bars
 
 
-def draw_scores(path: Path, standardised: Sequence[float], *, title: str = "") -> None:
-    """Write a PNG: how many scores lie where, in deviations of the training clips.
+def draw_scores(
+    path: Path,
+    standardised: Sequence[float],
+    *,
+    usual: str = "the training clips",
+    title: str = "",
+) -> None:
+    """Write a PNG: how many scores lie where, in deviations of the usual clips.
 
     The band of one deviation is shaded, and bars below it have the colour of what is flagged.
     Scores beyond the ends of the axis are counted in its last bars.
@@ -27,6 +33,7 @@ def draw_scores(path: Path, standardised: Sequence[float], *, title: str = "") -
     Args:
         path: The PNG to write, whole or not at all.
         standardised: (score - mean) / std, at least one.
+        usual: What the usual clips are.
         title: Above the panel.
 
     Raises:
@@ -45,7 +52,7 @@ def draw_scores(path: Path, standardised: Sequence[float], *, title: str = "") -
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.09, 0.16, 0.88, 0.7))
     figure.text(0.09, 0.9, title, color=INK, fontsize=9.5, va="bottom", parse_math=False)
-    axes.axvspan(-1, 1, color=_BAND, lw=0, zorder=0, label="band of the training clips")
+    axes.axvspan(-1, 1, color=_BAND, lw=0, zorder=0, label=f"band of {usual}")
     axes.bar(edges[:-1], counts, _BIN, align="edge", color=colours, lw=0, zorder=2)
     axes.axvline(
         -1, color=_OUT, lw=1.2, zorder=3,
@@ -54,7 +61,7 @@ def draw_scores(path: Path, standardised: Sequence[float], *, title: str = "") -
     axes.set_xlim(_LOW, _HIGH)
     ticks = np.arange(_LOW, _HIGH + 1, 2)
     axes.set_xticks(ticks, [_tick(tick) for tick in ticks])
-    axes.set_xlabel("deviations from the mean of the training clips", color=INK, fontsize=9)
+    axes.set_xlabel(f"deviations from the mean of {usual}", color=INK, fontsize=9)
     axes.set_ylabel("scores", color=INK, fontsize=9)
     axes.grid(axis="y", color=_GRID, lw=0.8)
     axes.set_axisbelow(True)

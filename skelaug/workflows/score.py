@@ -13,19 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from skelaug.data.splits import split_clips
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import replacing, require_file, require_new
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.typicality import log_densities
 from skelaug.metrics.detection import below_band
 from skelaug.place import training_place
 from skelaug.progress import Progress, silent
 from skelaug.skeleton.sequence import SkeletonSequence
-from skelaug.workflows.file_gaps import tracks_of
-from skelaug.workflows.motion_prior import TrainedPrior, load_prior
+from skelaug.workflows.clip_scores import score_clips, usual_of_file
+from skelaug.workflows.file_gaps import unknown_persons
+from skelaug.workflows.motion_prior import TrainedPrior, UsualDensity, load_prior
 from skelaug.workflows.prediction_batches import Rejection
 from skelaug.workflows.provenance import file_hashes, write_run_record
 from skelaug.workflows.score_report import (
@@ -33,16 +34,14 @@ from skelaug.workflows.score_report import (
     ScoreConfig,
     ScoreReport,
     Tally,
+    UsualScore,
     as_csv,
     as_lines,
 )
 
 __all__ = ["ScoreConfig", "run"]
 
-_TEMPO = 0.1  # how far the rate of a clip may be from that of the model without a word
-_TOGETHER = 4096  # frames of clips that go through the network together
 _DIGITS = 3  # a thousandth of a nat; beyond, scores differ with the clips around
-_EMPTY = "expected a measured joint, got none"
 
 Write = Callable[[str], None]
 Put = Callable[[list[ClipScore]], object]
@@ -75,12 +74,14 @@ def run(
         StorageError: An output cannot be written.
     """
     started = time.monotonic()
+    inputs = [config.data, *([config.like] if config.like else [])]
     for path in (config.out, config.picture):
         if path is not None:
-            require_new(path, force=force, inputs=[config.data])
+            require_new(path, force=force, inputs=inputs)
     with training_place(device) as place, SequenceFile(require_file(config.data)) as file:
         job = _Job(config, file, place.device)
         if not dry_run:
+            job.look(progress)
             with _sink(job, write) as put:
                 job.score(put, progress)
             if config.picture is not None:
@@ -92,7 +93,7 @@ def run(
                 config,
                 command="score",
                 seconds=report.seconds,
-                details={"inputs": file_hashes([config.data, job.prior.path])},
+                details={"inputs": file_hashes([*inputs, job.prior.path])},
             )
     return report
 
@@ -106,11 +107,35 @@ class _Job:
         if not len(self.rows):
             raise DataError(f"{file.path}: expected clips, got none")
         self.prior: TrainedPrior = load_prior(config.model, device=device)
-        self.prior.check_clips(file.layout, file.channels, where=str(file.path))
-        self.usual = self.prior.usual(config.by)
+        self.warnings = self._checked(file, self.rows)
+        if config.like is None:
+            self.usual: UsualDensity | None = self.prior.usual(config.by)
+        else:
+            self.usual = None
+            with SequenceFile(require_file(config.like)) as good:
+                self.warnings += self._checked(good, np.arange(len(good)))
         self.tally = Tally()
         self.rejected: list[Rejection] = []
         self.kept: list[ClipScore] | None = None
+
+    def _checked(self, file: SequenceFile, rows: NDArray[np.int64]) -> list[str]:
+        self.prior.check_clips(file.layout, file.channels, where=str(file.path))
+        return self.prior.tempo_warnings(file.fps[rows], where=file.path.name)
+
+    def look(self, progress: Progress) -> None:
+        """See what is usual, where another file says it."""
+        config = self.config
+        if config.like is not None:
+            with SequenceFile(config.like) as file:
+                total = len(file)
+            with progress("looking at what is usual", total=total) as advance:
+                self.usual = usual_of_file(
+                    self.prior,
+                    config.like,
+                    by=config.by,
+                    min_confidence=config.min_confidence,
+                    advance=advance,
+                )
 
     def score(self, put: Put, progress: Progress) -> None:
         """Compute all scores and hand them on, in the order of the clips.
@@ -118,10 +143,16 @@ class _Job:
         Raises:
             DataError: There is none.
         """
+        by, sure = self.config.by, self.config.min_confidence
+        groups = score_clips(self.prior, self.file, self.rows.tolist(), by=by, min_confidence=sure)
         with progress("scoring", total=len(self.rows)) as advance:
-            for clips in self._groups():
-                self._score_clips(clips, put)
-                advance(len(clips))
+            for group in groups:
+                for one in group:
+                    self.rejected += unknown_persons(one.clip, sure)
+                    if scores := [self._told(one.clip, *person) for person in one.persons.items()]:
+                        self.tally.add(scores)
+                        put(scores)
+                advance(len(group))
         if not self.tally.clips:
             raise DataError(
                 f"{self.file.path}: expected clips with measured joints, got none of "
@@ -133,35 +164,9 @@ class _Job:
         self.kept = self.kept or []
         self.kept += scores
 
-    def _groups(self) -> Iterator[list[SkeletonSequence]]:
-        """The clips in their order, as many at a time as the network takes at once."""
-        clips: list[SkeletonSequence] = []
-        frames = 0
-        for row in self.rows.tolist():
-            clips.append(self.file[row])
-            frames += clips[-1].num_frames
-            if frames >= _TOGETHER:
-                yield clips
-                clips, frames = [], 0
-        if clips:
-            yield clips
-
-    def _score_clips(self, clips: list[SkeletonSequence], put: Put) -> None:
-        prior, by = self.prior, self.config.by
-        tracks = [tracks_of(clip, self.config.min_confidence) for clip in clips]
-        people = [track for own in tracks for track in own.values()]
-        found = log_densities(prior.network, prior.form, people, device=prior.device)
-        values = iter(getattr(found, by).tolist())
-        for clip, own in zip(clips, tracks, strict=True):
-            if not own:
-                self.rejected.append(Rejection(name=clip.name, reason=_EMPTY))
-                continue
-            scores = [self._told(clip, *one, next(values)) for one in own.items()]
-            self.tally.add(scores)
-            put(scores)
-
-    def _told(self, clip: SkeletonSequence, slot: int, track: Track, score: float) -> ClipScore:
-        usual = self.usual
+    def _told(self, clip: SkeletonSequence, slot: int, person: tuple[Track, float]) -> ClipScore:
+        (track, score), usual = person, self.usual
+        assert usual is not None
         return ClipScore(
             name=clip.name,
             person=slot,
@@ -173,40 +178,25 @@ class _Job:
             missing=int((~track.observed).sum()),
         )
 
-    def _warnings(self) -> list[str]:
-        form = self.prior.form
-        rates = self.file.fps[self.rows]
-        read = np.array([rate / form.stride(float(rate)) for rate in rates])
-        odd = np.abs(np.log(read / form.fps)) > _TEMPO
-        if not odd.any():
-            return []
-        return [
-            f"{self.file.path.name}: {int(odd.sum())} clips are read at {read[odd][0]:.4g} frames "
-            f"per second, model {self.prior.name} knows {form.fps:g}: their motions look faster or "
-            f"slower than they are"
-        ]
-
     def report(self, *, seconds: float, dry_run: bool) -> ScoreReport:
         """What was found, or would be looked for."""
-        clips = len(self.rows) if dry_run else self.tally.clips
+        clips, usual = len(self.rows) if dry_run else self.tally.clips, self.usual
         return ScoreReport(
             data=str(self.file.path),
             output=_text(self.config.out),
             picture=_text(self.config.picture),
             model=self.prior.name,
-            kind=self.prior.checkpoint.kind,
+            kind=self.prior.kind,
             by=self.config.by,
-            training_mean=self.usual.mean,
-            training_std=self.usual.std,
-            training_clips=self.usual.clips,
-            threshold=self.usual.threshold,
+            like=_text(self.config.like),
+            usual=None if usual is None else _as_row(usual),
             clips=clips,
             persons=len(self.tally.standardised),
             out_of_distribution=self.tally.flagged,
             labels=self.tally.labels(),
             missing=self.tally.missing,
             rejected=self.rejected,
-            warnings=self._warnings(),
+            warnings=self.warnings,
             seconds=round(seconds, 3),
             clips_per_second=0.0 if dry_run else round(clips / seconds, 1),
             scores=self.kept,
@@ -234,8 +224,14 @@ def _sink(job: _Job, write: Write | None) -> Iterator[Put]:
 def _draw(job: _Job, path: Path) -> None:
     from skelaug.plots.score_histogram import draw_scores  # matplotlib loads here
 
-    title = f"{job.file.path.name}, {job.prior.name}, log-{job.config.by}"
-    draw_scores(path, job.tally.standardised, title=title)
+    like, name = job.config.like, Path(job.prior.name).name
+    title = f"{job.file.path.name}, {name}, log-{job.config.by}"
+    usual = "the training clips" if like is None else like.name
+    draw_scores(path, job.tally.standardised, usual=usual, title=title)
+
+
+def _as_row(usual: UsualDensity) -> UsualScore:
+    return UsualScore(mean=usual.mean, std=usual.std, clips=usual.clips, threshold=usual.threshold)
 
 
 def _text(path: Path | None) -> str | None:

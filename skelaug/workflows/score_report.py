@@ -13,7 +13,16 @@ from pydantic import BaseModel, Field
 from skelaug.imputation.prior import Density
 from skelaug.workflows.prediction_batches import Rejection
 
-__all__ = ["ClipScore", "LabelScore", "ScoreConfig", "ScoreReport", "Tally", "as_csv", "as_lines"]
+__all__ = [
+    "ClipScore",
+    "LabelScore",
+    "ScoreConfig",
+    "ScoreReport",
+    "Tally",
+    "UsualScore",
+    "as_csv",
+    "as_lines",
+]
 
 
 class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
@@ -25,6 +34,8 @@ class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
         by: The log-density that decides, see `skelaug.imputation.typicality`.
         split: A protocol or rule; only clips outside its training part are scored. Empty takes all.
         min_confidence: A joint with less counts as missing.
+        like: Sequence file of clips that nothing is wrong with: their mean and spread say what is
+            usual, instead of those of the training clips.
         out: File to write; None hands the lines to the caller.
         format: Of the scores; ``auto`` is CSV where `out` ends in .csv, else JSON lines.
         picture: PNG of a histogram of the scores to write.
@@ -35,6 +46,7 @@ class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
     by: Density = "joint"
     split: str = ""
     min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
+    like: Path | None = None
     out: Path | None = None
     format: Literal["auto", "jsonl", "csv"] = "auto"
     picture: Path | None = None
@@ -47,14 +59,14 @@ class ScoreConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class ClipScore(BaseModel, frozen=True):
-    """How much one person of a clip looks like the training clips.
+    """How much one person of a clip looks like the usual clips.
 
     Attributes:
         name: Of the clip.
-        person: Slot of the person, from 0.
+        person: Place along the file's axis of persons, from 0.
         label: Class that the file names; None where it names none.
         score: The log-density that was asked for in nats, mean over windows.
-        standardised: Deviations of the training clips that it lies above their mean.
+        standardised: Deviations of the usual clips that it lies above their mean.
         out_of_distribution: Whether it lies more than one deviation below.
         frames: Frames of the clip.
         missing: Joints of all its frames that were filled with the training mean.
@@ -77,13 +89,29 @@ class LabelScore(BaseModel, frozen=True):
         label: Its name; empty for clips without one.
         scores: Persons of clips.
         out_of_distribution: How many are flagged.
-        standardised: Their mean, in deviations of the training clips.
+        standardised: Their mean, in deviations of the usual clips.
     """
 
     label: str
     scores: int
     out_of_distribution: int
     standardised: float
+
+
+class UsualScore(BaseModel, frozen=True):
+    """What the usual clips score.
+
+    Attributes:
+        mean: Mean over them, nats.
+        std: Standard deviation.
+        clips: Their number.
+        threshold: Scores below it are flagged: one deviation below the mean.
+    """
+
+    mean: float
+    std: float
+    clips: int
+    threshold: float
 
 
 class ScoreReport(BaseModel, frozen=True):
@@ -96,16 +124,14 @@ class ScoreReport(BaseModel, frozen=True):
         model: Name of the prior.
         kind: Its network.
         by: The log-density that decides.
-        training_mean: Mean score of the prior's training clips, nats.
-        training_std: Their standard deviation.
-        training_clips: Their number.
-        threshold: Scores below it are flagged: one deviation below the mean.
+        like: The file whose clips say what is usual; None for the prior's training clips.
+        usual: What the usual clips score; None in a dry run that would have to compute it.
         clips: Clips with a score.
         persons: Scores, one for each person in them.
         out_of_distribution: How many scores are flagged.
         labels: By class, the one with the greatest share of flagged scores first.
         missing: Joints of all frames that were filled with the training mean.
-        rejected: Clips without a score.
+        rejected: Clips, and persons in them, without a score.
         warnings: What should be known beside the numbers.
         seconds: From the start of the workflow, loading included.
         clips_per_second: Clips over those seconds.
@@ -119,10 +145,8 @@ class ScoreReport(BaseModel, frozen=True):
     model: str
     kind: str
     by: Density
-    training_mean: float
-    training_std: float
-    training_clips: int
-    threshold: float
+    like: str | None
+    usual: UsualScore | None
     clips: int
     persons: int
     out_of_distribution: int

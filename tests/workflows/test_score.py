@@ -38,8 +38,9 @@ def test_the_training_clips_lie_around_0_with_a_deviation_of_1(by, data_file, pr
     standardised = [one.standardised for one in report.scores]
     assert np.mean(standardised) == pytest.approx(0, abs=1e-3)
     assert np.std(standardised) == pytest.approx(1, abs=1e-3)
-    assert (report.clips, report.persons, report.training_clips) == (24, 24, 24)
-    assert report.threshold == pytest.approx(report.training_mean - report.training_std)
+    assert report.usual is not None
+    assert (report.clips, report.persons, report.usual.clips, report.like) == (24, 24, 24, None)
+    assert report.usual.threshold == pytest.approx(report.usual.mean - report.usual.std)
     flagged = [one for one in report.scores if one.standardised < -1]
     assert [one for one in report.scores if one.out_of_distribution] == flagged
     assert report.out_of_distribution == len(flagged)
@@ -95,16 +96,6 @@ def test_every_person_has_a_score_and_missing_joints_are_counted(
     assert by_latents[1].score == pytest.approx(expected.posterior[0], rel=1e-5)
 
 
-def test_scores_do_not_depend_on_how_many_clips_are_taken_together(data_file, prior, monkeypatch):
-    together = run(data_file, prior)
-    monkeypatch.setattr(score, "_TOGETHER", 1)
-    alone = run(data_file, prior)
-    for one, other in zip(together.scores or (), alone.scores or (), strict=True):
-        assert one.name == other.name
-        assert one.score == pytest.approx(other.score, abs=0.01)
-    assert together.labels == alone.labels
-
-
 def test_joints_of_less_confidence_are_missing(write_file, make_sequence, prior, tmp_path):
     clip = make_sequence(frames=20)
     sure = np.ones(clip.observed.shape, dtype=np.float32)
@@ -122,13 +113,81 @@ def test_a_clip_in_which_nothing_was_measured_is_told_and_has_no_line(
     data = write_file(tmp_path / "a.h5", [empty, make_sequence(name="full", frames=20)])
     report = run(data, prior)
     assert [(one.name, one.reason) for one in report.rejected] == [
-        ("empty", "expected a measured joint, got none")
+        ("empty", "no joint was measured in any frame")
     ]
     assert [one.name for one in report.scores or ()] == ["full"]
     data = write_file(tmp_path / "b.h5", [empty])
     with pytest.raises(DataError, match="expected clips with measured joints, got none of 1"):
         run(data, prior, out=tmp_path / "b.csv")
     assert not (tmp_path / "b.csv").exists()
+
+
+def test_persons_of_whom_nothing_is_sure_are_listed_by_their_place_in_the_file(
+    write_file, make_sequence, prior, tmp_path
+):
+    pair, alone = make_sequence(name="pair", persons=2), make_sequence(name="alone")
+    sure = np.ones(pair.observed.shape, dtype=np.float32)
+    sure[:, 0] = 0.2
+    clips = [pair.replaced(confidence=sure), alone.replaced(confidence=sure[:, :1])]
+    data = write_file(tmp_path / "a.h5", clips, has_confidence=True)
+    report = run(data, prior, min_confidence=0.5)
+    assert [(one.name, one.person) for one in report.scores or ()] == [("pair", 1)]
+    assert (report.clips, report.persons) == (1, 1)
+    assert [(one.name, one.reason) for one in report.rejected] == [
+        ("pair", "person 0: no joint has a confidence of 0.5"),
+        ("alone", "no joint has a confidence of 0.5"),
+    ]
+    assert run(data, prior).rejected == []
+
+
+@pytest.mark.parametrize("by", DENSITIES)
+def test_the_clips_of_another_file_can_say_what_is_usual(
+    by, data_file, write_file, make_sequence, prior, tmp_path
+):
+    """The density is the model's, the band is theirs."""
+    good = [make_sequence("wave", name=f"{n}", seed=n, missing=0.2) for n in range(9)]
+    like = write_file(tmp_path / "good.h5", [*good, make_sequence(name="empty", missing=1.1)])
+    own, other = run(data_file, prior, by=by), run(data_file, prior, by=by, like=like)
+    among = run(like, prior, by=by, like=like, out=tmp_path / "a.jsonl")
+    values = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    mean, std = (float(f([one["score"] for one in values])) for f in (np.mean, np.std))
+    assert other.usual is not None
+    assert other.usual == among.usual
+    assert (other.usual.mean, other.usual.std) == pytest.approx((mean, std), rel=1e-4)
+    assert (other.like, other.usual.clips) == (str(like), 9)
+    assert np.std([one["standardised"] for one in values]) == pytest.approx(1, abs=1e-3)
+    assert own.usual != other.usual
+    for one, two in zip(own.scores or (), other.scores or (), strict=True):
+        assert one.score == two.score
+        assert two.standardised == pytest.approx((two.score - mean) / std, abs=2e-3)
+        assert two.out_of_distribution == (two.score < mean - std)
+    record = json.loads((tmp_path / "a.jsonl.run.json").read_text())
+    assert record["config"]["like"].endswith("good.h5")
+    assert "good.h5" in record["inputs"]
+
+
+def test_what_is_usual_takes_eight_clips_that_fit(
+    data_file, write_file, make_sequence, labelled_clips, prior, tmp_path
+):
+    some = [make_sequence(name=f"{n}", seed=n) for n in range(7)]
+    few = write_file(tmp_path / "few.h5", [*some, make_sequence(name="empty", missing=1.1)])
+    with pytest.raises(DataError, match=r"few.h5: expected at least 8 clips .*, got 7; .*--like"):
+        run(data_file, prior, like=few)
+    same = [make_sequence(name=f"{n}") for n in range(8)]
+    with pytest.raises(DataError, match="expected clips of different log-joint"):
+        run(data_file, prior, like=write_file(tmp_path / "same.h5", same))
+    other = write_file(tmp_path / "other.h5", labelled_clips(layout="sbu_15"))
+    with pytest.raises(DataError, match=r"other.h5: expected layout kinect_20"):
+        run(data_file, prior, like=other, dry_run=True)
+    with pytest.raises(NotFoundError, match="nowhere"):
+        run(data_file, prior, like=tmp_path / "nowhere.h5")
+    with pytest.raises(UsageError, match="is an input"):
+        run(data_file, prior, like=few, out=few, force=True)
+
+
+def test_a_model_that_does_not_know_its_training_clips_can_judge_like_others(data_file, make_prior):
+    silent = make_prior("silent", meta={"typicality": None})
+    assert run(data_file, silent, like=data_file).persons == 24
 
 
 def test_one_frame_and_a_clip_shorter_than_a_window_have_a_score(
@@ -151,11 +210,15 @@ def test_a_rate_that_no_stride_reaches_is_told(write_file, make_sequence, prior,
         data = write_file(tmp_path / f"{fps}.h5", [make_sequence(fps=fps, frames=20)])
         warnings = run(data, prior, dry_run=True).warnings
         assert bool(warnings) is warns, (fps, warnings)
+        assert run(data, prior, dry_run=True, like=data).warnings == 2 * warnings
 
 
 def test_a_dry_run_computes_and_writes_nothing(data_file, prior, tmp_path):
     report = run(data_file, prior, dry_run=True, out=tmp_path / "a.csv")
     assert (report.clips, report.persons, report.scores) == (24, 0, None)
+    assert report.usual is not None
+    report = run(data_file, prior, dry_run=True, like=data_file)
+    assert (report.usual, report.like) == (None, str(data_file))
     assert not (tmp_path / "a.csv").exists()
 
 
