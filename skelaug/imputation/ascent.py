@@ -153,7 +153,7 @@ class _Climb:
             with torch.set_grad_enabled(with_slope):
                 windows = positions[cut.frames[chunk]]
                 found = self.prior.log_densities(cut.form.features(windows, cut.body(chunk)))
-                log_p = found.joint if self.climbs == "joint" else found.posterior
+                log_p = getattr(found, self.climbs)
             score.index_add_(0, cut.track[chunk], log_p.detach().double())
             if with_slope:
                 (of_windows,) = torch.autograd.grad(log_p.sum(), windows)
