@@ -54,7 +54,7 @@ def main() -> None:
         others = {
             path.stem: _windows(prior, path, "").spread(options.clips) for path in options.other
         }
-        head = "model", "clips", "hidden, %", "by", "band", "below, %", "deviations", "AUROC"
+        head = "model", "clips", "hidden, %", "by", "band", "below", "deviations", "AUROC"
         print(f"\n| {' | '.join(head)} |\n" + 8 * "|---" + "|")
         clean = None
         for case in cases(prior, tested.spread(options.clips), others):
@@ -62,10 +62,8 @@ def main() -> None:
                 for where, usual in bands.items():
                     own = getattr(case.scores, by)
                     found = detect(own, usual[by], clean=clean and getattr(clean, by))
-                    low, high = 100 * found.low, 100 * found.high
-                    told = f"{100 * found.below:.1f} [{low:.1f}, {high:.1f}]"
                     row = title, f"{len(own)} {case.what}", f"{100 * case.hidden:.2g}", by, where
-                    row += (told, str(found.deviations), str(found.clean or ""))
+                    row += (str(found.below), str(found.deviations), str(found.clean or ""))
                     print(f"| {' | '.join(row)} |", flush=True)
             clean = clean or case.scores
 

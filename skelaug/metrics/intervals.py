@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["Interval", "interval_of"]
+__all__ = ["Interval", "Share", "interval_of", "share_of"]
 
 NORMAL_95 = 1.96
 
@@ -64,3 +64,39 @@ def interval_of(
         return Interval(mean, NORMAL_95 * float(array.std()) / math.sqrt(n), n)
     quantile = float(stats.t.ppf(0.975, n - 1))
     return Interval(mean, quantile * float(array.std(ddof=1)) / math.sqrt(n), n)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of some are so, with the 95 % interval.
+
+    Attributes:
+        value: The share, 0 to 1.
+        low: Lower end of the interval.
+        high: Upper end of it.
+        count: Of how many.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def share_of(are_so: Sequence[bool] | NDArray[np.bool_]) -> Share:
+    """The share of those that are so, with Wilson's interval, which never leaves 0 to 1.
+
+    Args:
+        are_so: One truth value each.
+
+    Raises:
+        ValueError: There are none.
+    """
+    array = np.asarray(are_so, dtype=np.bool_)
+    if not array.size:
+        raise ValueError("are_so: expected at least one truth value, got none")
+    found = stats.binomtest(int(array.sum()), array.size).proportion_ci(method="wilson")
+    return Share(float(array.mean()), float(found.low), float(found.high), array.size)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from skelaug.errors import DataError
 from skelaug.imputation.tracks import Track
 from skelaug.imputation.typicality import LogDensities, log_densities
 from skelaug.metrics.detection import Auroc, auroc, below_band
-from skelaug.metrics.intervals import Interval, interval_of
+from skelaug.metrics.intervals import Interval, Share, interval_of, share_of
 from skelaug.workflows.motion_prior import TrainedPrior, UsualDensity
 from skelaug.workflows.study_occlusions import OCCLUSIONS, occluded
 from skelaug.workflows.study_windows import StudyWindows
@@ -68,16 +67,12 @@ class Detection:
 
     Attributes:
         below: Share of their scores below the band.
-        low: Lower end of its 95 % interval (Wilson's).
-        high: Upper end of it.
         deviations: How many standard deviations of the usual scores theirs lie above the usual
             mean; on average a clip leaves the band where the mean is below -1.
         clean: Area under the ROC curve of clean clips against these; None where none are given.
     """
 
-    below: float
-    low: float
-    high: float
+    below: Share
     deviations: Interval
     clean: Auroc | None
 
@@ -95,12 +90,8 @@ def detect(
         usual: What is usual.
         clean: Scores of clips that should be above these; None = there are none.
     """
-    flagged = below_band(scores, mean=usual.mean, std=usual.std)
-    share = binomtest(int(flagged.sum()), len(flagged)).proportion_ci(method="wilson")
     return Detection(
-        below=float(flagged.mean()),
-        low=float(share.low),
-        high=float(share.high),
+        below=share_of(below_band(scores, mean=usual.mean, std=usual.std)),
         deviations=interval_of((scores - usual.mean) / usual.std),
         clean=None if clean is None else auroc(clean, scores),
     )

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from skelaug.metrics.intervals import Interval, interval_of
+from skelaug.metrics.intervals import Interval, interval_of, share_of
 
 
 def test_the_t_interval_of_three_numbers_by_hand():
@@ -50,3 +50,18 @@ def test_no_values_and_an_unknown_kind_are_refused():
 
 def test_it_reads_as_a_mean_with_its_interval():
     assert str(Interval(0.123456, 0.0123, 20)) == "0.1235 ± 0.012"
+
+
+@pytest.mark.parametrize(("right", "total"), [(0, 9), (3, 10), (70, 100), (12, 12)])
+def test_the_ends_of_a_share_are_what_would_just_make_it_unusual(right, total):
+    found = share_of(np.arange(total) < right)
+    assert (found.value, found.count) == (right / total, total)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    for end in (found.low, found.high):  # Wilson: (share - p)^2 = z^2 p (1 - p) / n
+        distance = (right / total - end) ** 2
+        assert distance == pytest.approx(1.959964**2 * end * (1 - end) / total, abs=1e-6)
+
+
+def test_of_nothing_there_is_no_share():
+    with pytest.raises(ValueError, match="at least one"):
+        share_of([])

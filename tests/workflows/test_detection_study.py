@@ -18,7 +18,7 @@ from skelaug.workflows.study_windows import whole_windows
 def test_usual_scores_leave_their_own_band_as_often_as_a_normal_variable_falls_below_minus_1():
     scores = np.random.default_rng(0).normal(-300, 40, 4000)
     found = detect(scores, usual_of(scores, where="a.h5"))
-    assert found.low < norm.cdf(-1) < found.high
+    assert found.below.low < norm.cdf(-1) < found.below.high
     assert found.deviations.mean == pytest.approx(0, abs=1e-9)
     assert found.clean is None
 
@@ -28,7 +28,7 @@ def test_scores_that_fall_by_d_deviations_are_told_to_and_stand_out_so_far():
     clean, lower = numbers.normal(0, 1, 3000), numbers.normal(-1.5, 1, 3000)
     found = detect(50 * lower + 7, UsualDensity(7.0, 50.0, 100), clean=50 * clean + 7)
     assert found.deviations.mean == pytest.approx(-1.5, abs=0.05)
-    assert found.low < norm.cdf(0.5) < found.high
+    assert found.below.low < norm.cdf(0.5) < found.below.high
     assert found.clean.low < norm.cdf(1.5 / np.sqrt(2)) < found.clean.high
 
 
