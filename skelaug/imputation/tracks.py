@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelaug.imputation.body_frame import BodyFrames, fit_body_frames
-from skelaug.imputation.windows import WindowForm, window_frames
+from skelaug.imputation.windows import WindowForm
 from skelaug.shapes import check_shape
+from skelaug.skeleton.windows import window_frames
 
 __all__ = ["Track", "TrackWindows", "cut_windows", "mean_motions"]
 

@@ -24,7 +24,8 @@ from torch import Tensor
 from skelaug.imputation.body_frame import fit_body_frames
 from skelaug.imputation.prior import Density, MotionPrior, check_evaluation_mode
 from skelaug.imputation.tracks import Track
-from skelaug.imputation.windows import WindowForm, window_frames
+from skelaug.imputation.windows import WindowForm
+from skelaug.skeleton.windows import window_frames
 
 __all__ = ["DENSITIES", "LogDensities", "log_densities"]
 

@@ -19,6 +19,7 @@ from skelaug.errors import DataError
 from skelaug.imputation.body_frame import BodyFrames, turned_about_y
 from skelaug.shapes import check_shape
 from skelaug.skeleton.layout import SkeletonLayout
+from skelaug.skeleton.windows import window_frames
 
 __all__ = ["WindowForm", "steps_between", "window_frames"]
 
@@ -157,41 +158,3 @@ def steps_between(fps: float, wanted: float) -> int:
         wanted: Rate of the window.
     """
     return max(1, round(fps / wanted))
-
-
-def window_frames(count: int, frames: int, stride: int, hop: int) -> NDArray[np.int64]:
-    """The frame numbers of the windows of a clip, n frames; every frame is in at least one.
-
-    The clip is read in `stride` interleaved phases. In each, a window starts every `hop` steps, and
-    the last one ends with the phase. A phase shorter than a window is mirrored at its ends, a phase
-    of one frame repeated.
-
-    Args:
-        count: Frames of the clip.
-        frames: Frames of a window.
-        stride: Frames of the clip per step of a window.
-        hop: Steps from window to window, 1 to `frames`.
-
-    Raises:
-        ValueError: The clip is empty, or hop or stride would leave frames out.
-    """
-    if count < 1 or stride < 1 or not 1 <= hop <= frames:
-        raise ValueError(
-            f"window_frames: expected at least one frame, stride 1 and a hop of 1 to {frames}, "
-            f"got {count}, {stride} and {hop}"
-        )
-    found = []
-    for phase in range(min(stride, count)):
-        length = -(-(count - phase) // stride)
-        last = max(length - frames, 0)
-        starts = np.append(np.arange(0, last, hop), last)
-        places = starts[:, None] + np.arange(frames)
-        found.append(phase + stride * _mirrored(places, length))
-    return np.concatenate(found)
-
-
-def _mirrored(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Places beyond the last of `length` frames, mirrored at it and, if need be, at the first."""
-    period = max(2 * length - 2, 1)
-    folded = places % period
-    return np.asarray(np.minimum(folded, period - folded) if length > 1 else 0 * places)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from skelaug.errors import DataError, UsageError
-from skelaug.imputation.windows import window_frames
 from skelaug.place import Place
 from skelaug.seeds import generator
+from skelaug.skeleton.windows import window_frames
 from skelaug.workflows.training_clips import training_clips
 from skelaug.workflows.training_windows import TrainingWindows, VariationConfig, WindowConfig
 from skelaug.workflows.window_cache import stand_in_windows, training_windows
