@@ -247,9 +247,7 @@ def _prior_form(layout: str, frames: int) -> Any:
     return WindowForm(joints, frames, 30.0, reference, mean, np.maximum(std, 0.01))
 
 
-def _write_prior(
-    folder: Path, *, kind: str, layout: str, frames: int, file: str, meta: Any
-) -> Path:
+def _write_prior(folder: Path, kind: str, layout: str, frames: int, file: str, meta: Any) -> Path:
     """An untrained motion prior all of whose levels do something, as a run directory."""
     import torch
 
@@ -313,8 +311,7 @@ def make_prior(tmp_path: Path, _priors: Path) -> Callable[..., Path]:
     ) -> Path:
         made = _priors / f"{zlib.crc32(repr((kind, layout, frames, file, meta)).encode())}"
         if not made.exists():
-            told = {"layout": layout, "frames": frames, "file": file, "meta": meta or {}}
-            _write_prior(made, kind=kind, **told)
+            _write_prior(made, kind, layout, frames, file, meta or {})
         return Path(shutil.copytree(made, tmp_path / name, dirs_exist_ok=True))
 
     return make

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
-from skelaug.files import require_file
 from skelaug.imputation.prior import Density
 from skelaug.imputation.tracks import Track
 from skelaug.imputation.typicality import log_densities
@@ -80,13 +78,13 @@ def _groups(file: SequenceFile, rows: Sequence[int]) -> Iterator[list[SkeletonSe
 
 
 def usual_of_file(
-    prior: TrainedPrior, path: Path, *, by: Density, min_confidence: float, advance: Advance
+    prior: TrainedPrior, file: SequenceFile, *, by: Density, min_confidence: float, advance: Advance
 ) -> UsualDensity:
     """What the clips of a file score; as in training, every person of a clip counts.
 
     Args:
-        prior: The model.
-        path: Clips that nothing is wrong with.
+        prior: The model, of the joints of the file.
+        file: Clips that nothing is wrong with.
         by: The log-density.
         min_confidence: A joint with less counts as missing.
         advance: Counts clips.
@@ -94,20 +92,20 @@ def usual_of_file(
     Raises:
         DataError: The file has fewer than `FEWEST` clips with measured joints, or all score alike.
     """
-    with SequenceFile(require_file(path)) as file:
-        scores: list[float] = []
-        clips = 0
-        rows = range(len(file))
-        for group in score_clips(prior, file, rows, by=by, min_confidence=min_confidence):
-            scores += [score for one in group for _, score in one.persons.values()]
-            clips += sum(bool(one.persons) for one in group)
-            advance(len(group))
+    scores: list[float] = []
+    clips, rows = 0, range(len(file))
+    for group in score_clips(prior, file, rows, by=by, min_confidence=min_confidence):
+        scores += [score for one in group for _, score in one.persons.values()]
+        clips += sum(bool(one.persons) for one in group)
+        advance(len(group))
     if clips < FEWEST:
         raise DataError(
-            f"{path}: expected at least {FEWEST} clips with measured joints to say what is usual, "
-            f"got {clips}; add clips, or leave out --like"
+            f"{file.path}: expected at least {FEWEST} clips with measured joints to say what is "
+            f"usual, got {clips}; add clips, or leave out --like"
         )
     mean, std = float(np.mean(scores)), float(np.std(scores))
     if not std > 0:
-        raise DataError(f"{path}: expected clips of different log-{by}, got {mean:.6g} for all")
+        raise DataError(
+            f"{file.path}: expected clips of different log-{by}, got {mean:.6g} for all"
+        )
     return UsualDensity(mean, std, clips)

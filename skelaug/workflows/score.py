@@ -125,17 +125,19 @@ class _Job:
     def look(self, progress: Progress) -> None:
         """See what is usual, where another file says it."""
         config = self.config
-        if config.like is not None:
-            with SequenceFile(config.like) as file:
-                total = len(file)
-            with progress("looking at what is usual", total=total) as advance:
-                self.usual = usual_of_file(
-                    self.prior,
-                    config.like,
-                    by=config.by,
-                    min_confidence=config.min_confidence,
-                    advance=advance,
-                )
+        if config.like is None:
+            return
+        with (
+            SequenceFile(config.like) as file,
+            progress("looking at what is usual", total=len(file)) as advance,
+        ):
+            self.usual = usual_of_file(
+                self.prior,
+                file,
+                by=config.by,
+                min_confidence=config.min_confidence,
+                advance=advance,
+            )
 
     def score(self, put: Put, progress: Progress) -> None:
         """Compute all scores and hand them on, in the order of the clips.
@@ -226,7 +228,7 @@ def _draw(job: _Job, path: Path) -> None:
 
     like, name = job.config.like, Path(job.prior.name).name
     title = f"{job.file.path.name}, {name}, log-{job.config.by}"
-    usual = "the training clips" if like is None else like.name
+    usual = "the training clips" if like is None else f"the clips of {like.name}"
     draw_scores(path, job.tally.standardised, usual=usual, title=title)
 
 

@@ -45,9 +45,10 @@ def test_scores_do_not_depend_on_how_many_clips_are_taken_together(data, make_pr
 @pytest.mark.parametrize("by", DENSITIES)
 def test_what_is_usual_is_the_mean_and_spread_over_persons(by, data, make_prior):
     prior, counted = load_prior(make_prior()), []
-    found = usual_of_file(
-        prior, data, by=by, min_confidence=0.0, advance=lambda n=1, /, *, note="": counted.append(n)
-    )
+    with SequenceFile(data) as file:
+        found = usual_of_file(
+            prior, file, by=by, min_confidence=0.0, advance=lambda n, **_: counted.append(n)
+        )
     clips, _ = scored(prior, data, range(10), by=by)
     values = [score for one in clips for _, score in one.persons.values()]
     assert len(values) == 10

@@ -319,15 +319,6 @@ def test_a_method_named_by_a_kind_of_model_needs_one(settings, make_prior):
         workflow.run(settings(models=[vae, vae]))
 
 
-def test_the_picture_shows_clips_that_were_filled(settings, tmp_path):
-    picture = tmp_path / "a.png"
-    report = workflow.run(settings(picture=picture, trial_clips=0))
-    assert report.picture == str(picture)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match=r"a\.png: already exists"):
-        workflow.run(settings(picture=picture, out=tmp_path / "b.h5"))
-
-
 @pytest.mark.parametrize("last", ["draw_imputed", "write_run_record", "join"])
 def test_a_run_that_dies_after_its_last_shard_goes_on_and_its_picture_is_its_own(
     settings, tmp_path, monkeypatch, last
@@ -368,8 +359,9 @@ def test_a_resumed_run_keeps_a_picture_that_is_not_its_own(
             workflow.run(config)
     assert config.out.with_name("out.h5.parts").exists()
     config.picture.write_bytes(b"of somebody else")
-    with pytest.raises(UsageError, match=r"a\.png: already exists"):
-        workflow.run(config, resume=True)
+    for options in ({"resume": True}, {}):
+        with pytest.raises(UsageError, match=r"a\.png: already exists"):
+            workflow.run(config, **options)
     assert config.picture.read_bytes() == b"of somebody else"
     other = config.model_copy(update={"picture": tmp_path / "b.png"})
     with monkeypatch.context() as patch:
