@@ -32,8 +32,8 @@ def info(
 
     JSON: file, kind, clips, frames, layout, joints, persons, channels, image_size, fps, length and
     seconds (least, median, greatest), missing (share of unmeasured joints), uncertainty (joints,
-    rms_mm: of invented joints), sources, classes, subjects, cameras and setups (name, clips),
-    provenance, model, joint_list.
+    rms_mm: of invented joints), detected (share of joints with a 2D point), sources, classes,
+    subjects, cameras and setups (name, clips), provenance, model, joint_list.
     """
     from skelaug.workflows import inspect as workflow
 
@@ -47,6 +47,7 @@ def _show(report: InspectReport) -> None:
         return
     size = f"{report.image_size[0]} x {report.image_size[1]}" if report.image_size else ""
     missing = f"{report.missing:.2%} of the joints" if report.missing is not None else ""
+    detected = f"{report.detected:.2%} of the joints" if report.detected is not None else ""
     unsure = report.uncertainty
     invented = f"{unsure.joints} joints, about {unsure.rms_mm:.0f} mm off" if unsure else ""
     facts = {
@@ -62,6 +63,7 @@ def _show(report: InspectReport) -> None:
         "seconds per clip": _spread(report.seconds),
         "missing": missing,
         "invented": invented,
+        "2D poses": detected,
         "sources": {count.name: count.clips for count in report.sources},
         "subjects": f"{len(report.subjects)}: {_names(report)}" if report.subjects else "",
         "cameras": {count.name: count.clips for count in report.cameras},

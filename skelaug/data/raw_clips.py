@@ -60,6 +60,7 @@ class RawClip:
         subject: Number; -1 if unknown.
         camera: Number; -1 if unknown.
         is_padded: Whether empty frames at the end are padding.
+        keypoints: T M V 2, normalised as `normalised_keypoints` does, or None.
     """
 
     values: NDArray[np.floating]
@@ -68,6 +69,7 @@ class RawClip:
     subject: int = UNKNOWN
     camera: int = UNKNOWN
     is_padded: bool = False
+    keypoints: NDArray[np.floating] | None = None
 
 
 def finished(raw: RawClip, frame: RawFrame, *, path: str) -> Clip:
@@ -94,6 +96,7 @@ def finished(raw: RawClip, frame: RawFrame, *, path: str) -> Clip:
     frames = slice(0, length if raw.is_padded else len(positions))
     slots, decisions = _persons(positions[frames], observed[frames])
     observed = observed[frames][:, slots]
+    keypoints = raw.keypoints
     stored = as_float32(_upright(positions[frames][:, slots], frame.up))
     return Clip(
         SkeletonSequence(
@@ -104,6 +107,7 @@ def finished(raw: RawClip, frame: RawFrame, *, path: str) -> Clip:
             name=raw.name,
             label=raw.label,
             confidence=None if confidence is None else confidence[frames][:, slots],
+            keypoints=None if keypoints is None else as_float32(keypoints[frames][:, slots]),
             subject=raw.subject,
             camera=raw.camera,
         ),

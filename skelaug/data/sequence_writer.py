@@ -55,6 +55,8 @@ class Schema:
         has_confidence: Whether /confidence is written.
         has_uncertainty: Whether /uncertainty is written: float32 F M V, the standard deviation in
             metres of what was invented, 0 where measured, NaN where nothing can be said.
+        has_keypoints: Whether /keypoints is written: float32 F M V 2, the normalised 2D poses, NaN
+            where not detected.
     """
 
     layout: SkeletonLayout
@@ -63,6 +65,7 @@ class Schema:
     channels: int = 3
     has_confidence: bool = False
     has_uncertainty: bool = False
+    has_keypoints: bool = False
 
 
 class SequenceWriter:
@@ -96,6 +99,8 @@ class SequenceWriter:
             self._frames("confidence", np.float32)
         if schema.has_uncertainty:
             self._frames("uncertainty", np.float32)
+        if schema.has_keypoints:
+            self._frames("keypoints", np.float32, 2)
 
     def _frames(self, key: str, dtype: type[Any], *channels: int) -> None:
         shape = (*self._shape, *channels)
@@ -142,7 +147,7 @@ class SequenceWriter:
         for key in ("subject", "camera", "setup", "fps", "source", "seed"):
             self._numbers[key].append(getattr(sequence, key))
         for key, array in self._arrays(sequence).items():
-            fill = np.nan if key in ("positions", "uncertainty") else 0
+            fill = np.nan if key in ("positions", "uncertainty", "keypoints") else 0
             padded = _padded(array, self._schema.persons, fill)
             self._pending[key].append(padded.astype(self._datasets[key].dtype))
         if self._offsets[-1] - self._written >= 8 * _CHUNK:
@@ -158,6 +163,9 @@ class SequenceWriter:
         if self._schema.has_uncertainty:
             said = sequence.uncertainty
             arrays["uncertainty"] = np.where(observed, 0, np.nan) if said is None else said
+        if self._schema.has_keypoints:
+            seen = sequence.keypoints
+            arrays["keypoints"] = np.full((*observed.shape, 2), np.nan) if seen is None else seen
         return arrays
 
     def _flush(self, multiple: int) -> None:

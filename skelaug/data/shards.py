@@ -86,7 +86,7 @@ class ShardFolder:
     ) -> int:
         """Write the output from all shards, remove them, and return the number of clips.
 
-        The output has confidence, or uncertainty, if a shard has.
+        The output has confidence, uncertainty or keypoints if a shard has.
 
         Raises:
             DataError: A shard is missing or two shards differ in layout.
@@ -94,7 +94,7 @@ class ShardFolder:
         if self.missing():
             raise DataError(f"{self.folder}: shard {self.missing()[0]} is missing; add --resume")
         persons, channels, layout = 1, 3, None
-        has_confidence = has_uncertainty = False
+        has_confidence = has_uncertainty = has_keypoints = False
         for index in range(self.count):
             with SequenceFile(self.path(index)) as shard:
                 if len(shard) == 0:
@@ -103,6 +103,7 @@ class ShardFolder:
                 layout = layout or shard.layout
                 has_confidence = has_confidence or shard.has_confidence
                 has_uncertainty = has_uncertainty or shard.has_uncertainty
+                has_keypoints = has_keypoints or shard.has_keypoints
         if layout is None:
             raise DataError(f"{self.folder}: there are no shards to join")
         schema = Schema(
@@ -112,6 +113,7 @@ class ShardFolder:
             channels=channels,
             has_confidence=has_confidence,
             has_uncertainty=has_uncertainty,
+            has_keypoints=has_keypoints,
         )
         clips = write_sequences(self.out, self._clips(), schema, provenance=provenance)
         self.remove()

@@ -4,9 +4,11 @@ Frames of all clips lie one after the other, so a file of 114,000 clips needs no
 one of 1,000. A file holds no clock: the same command writes the same bytes (times are in the run
 record beside it), which is what lets a resumed job be compared with an uninterrupted one.
 
-Two tables per frame are optional: /confidence (what the source says of its measurements, in [0, 1])
-and /uncertainty (the standard deviation in metres of what was invented, 0 where measured, NaN where
-nothing can be said). A file without one of them is what it was before there was such a table.
+Three tables per frame are optional: /confidence (what the source says of its measurements, in
+[0, 1]), /uncertainty (the standard deviation in metres of what was invented, 0 where measured, NaN
+where nothing can be said) and /keypoints (F, M, V, 2: where the clip's camera saw the joints, x and
+y over half the image width from its middle, y down, NaN where not detected). A file without one of
+them is what it was before there was such a table.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ class SequenceFile:
         persons, channels: Person slots M and coordinates C of every clip.
         has_confidence: Whether clips carry the confidence of their source.
         has_uncertainty: Whether clips say how far what was invented may be off.
+        has_keypoints: Whether clips have the 2D poses that their camera saw.
         offsets: int64 (N + 1); clip i is rows offsets[i] to offsets[i + 1].
     """
 
@@ -94,6 +97,7 @@ class SequenceFile:
         frames, self.persons, joints, self.channels = file["positions"].shape
         self.has_confidence = "confidence" in file
         self.has_uncertainty = "uncertainty" in file
+        self.has_keypoints = "keypoints" in file
         per_frame = (frames, self.persons, self.layout.num_joints)
         tables = ("observed", "confidence", "uncertainty")
         shapes = {key: file[key].shape for key in tables if key in file}
@@ -101,6 +105,8 @@ class SequenceFile:
             raise ValueError(
                 f"positions, {', '.join(shapes) or tables[0]} that are not {per_frame}"
             )
+        if self.has_keypoints and file["keypoints"].shape != (*per_frame, 2):
+            raise ValueError(f"keypoints that are not {(*per_frame, 2)}")
         n, steps = len(self.names), np.diff(self.offsets)
         if any(len(table) != n for table in numbers.values()):
             raise ValueError(f"tables that do not have {n} clips")
@@ -168,16 +174,17 @@ class SequenceFile:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
         span = index, index + 1
-        confidence = self._frames("confidence", span, np.float32) if self.has_confidence else None
-        uncertainty = (
-            self._frames("uncertainty", span, np.float32) if self.has_uncertainty else None
-        )
+        optional = {
+            "confidence": self.has_confidence,
+            "uncertainty": self.has_uncertainty,
+            "keypoints": self.has_keypoints,
+        }
+        present = {k: self._frames(k, span, np.float32) for k, there in optional.items() if there}
         with _damage(self.path):
             source = Source(int(self.sources[index]))
         return SkeletonSequence(
             positions=self._frames("positions", span, np.float32),
             observed=self._frames("observed", span, np.bool_),
-            confidence=confidence,
             layout=self.layout,
             fps=float(self.fps[index]),
             name=self.names[index],
@@ -187,7 +194,7 @@ class SequenceFile:
             setup=int(self.setups[index]),
             source=source,
             seed=int(self.seeds[index]),
-            uncertainty=uncertainty,
+            **present,
         )
 
     def observed(self, first: int, last: int) -> NDArray[np.bool_]:
@@ -197,6 +204,10 @@ class SequenceFile:
     def uncertainty(self, first: int, last: int) -> NDArray[np.float32]:
         """The same of the uncertainty, in metres; only in a file that has it."""
         return self._frames("uncertainty", (first, last), np.float32)
+
+    def keypoints(self, first: int, last: int) -> NDArray[np.float32]:
+        """The same of the 2D poses, F M V 2; only in a file that has them."""
+        return self._frames("keypoints", (first, last), np.float32)
 
     def _frames(self, key: str, clips: tuple[int, int], dtype: type[Any]) -> NDArray[Any]:
         """The frames of clips from the first to before the second.

@@ -131,14 +131,14 @@ def normalised_keypoints(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray
     """
     width, height = size
     values = np.asarray(pixels, dtype=np.float64)
-    return values * (2 / width) - np.array([1, height / width])
+    return np.asarray(values * (2 / width) - np.array([1, height / width]), dtype=np.float64)
 
 
 def pixel_keypoints(keypoints: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float64]:
     """Normalised keypoints ... 2 as pixels: the inverse of `normalised_keypoints`."""
     width, height = size
     values = np.asarray(keypoints, dtype=np.float64)
-    return (values + np.array([1, height / width])) * (width / 2)
+    return np.asarray((values + np.array([1, height / width])) * (width / 2), dtype=np.float64)
 
 
 def check_normalised(keypoints: NDArray[Any], *, where: str) -> None:

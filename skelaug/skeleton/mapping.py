@@ -170,8 +170,9 @@ def map_sequence(sequence: SkeletonSequence, target: SkeletonLayout) -> Skeleton
     """The clip with the joints of `target`.
 
     A mapped joint is observed where all joints that it is made of are, its confidence is the
-    least of theirs, its uncertainty at most the weighted sum of theirs; an unavailable joint is NaN
-    and unobserved.
+    least of theirs, its uncertainty at most the weighted sum of theirs, its keypoint their mean
+    with the same weights (which leaves out the perspective within a bone); an unavailable joint is
+    NaN and unobserved.
 
     Raises:
         DataError: No joint of the target can be had.
@@ -189,10 +190,6 @@ def map_sequence(sequence: SkeletonSequence, target: SkeletonLayout) -> Skeleton
     for row, terms in enumerate(resolved.values()):
         for joint, weight in terms.items():
             mix[row, source.index(joint)] = weight
-    measured = np.asarray(np.isfinite(sequence.positions).all(axis=-1), dtype=np.bool_)
-    positions = np.where(measured[..., None], sequence.positions, 0).astype(np.float64)
-    mapped = (mix @ positions).astype(np.float32)
-    mapped[~_all_of(measured, mix)] = np.nan
     confidence = sequence.confidence
     if confidence is not None:
         parts = np.where(mix != 0, confidence[..., None, :], np.inf).min(axis=-1)
@@ -203,13 +200,23 @@ def map_sequence(sequence: SkeletonSequence, target: SkeletonLayout) -> Skeleton
         said = _all_of(np.asarray(np.isfinite(uncertainty), dtype=np.bool_), mix)
         total = np.nan_to_num(uncertainty).astype(np.float64) @ np.abs(mix).T
         uncertainty = np.where(said, total, np.nan).astype(np.float32)
+    keypoints = sequence.keypoints
     return sequence.replaced(
-        positions=mapped,
+        positions=_mixed(sequence.positions, mix),
         observed=_all_of(sequence.observed, mix),
         confidence=confidence,
         uncertainty=uncertainty,
+        keypoints=None if keypoints is None else _mixed(keypoints, mix),
         layout=target,
     )
+
+
+def _mixed(points: NDArray[np.float32], mix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """T M V C of the target: weighted joints of the source; NaN where one of them is."""
+    known = np.asarray(np.isfinite(points).all(axis=-1), dtype=np.bool_)
+    mixed = (mix @ np.where(known[..., None], points, 0).astype(np.float64)).astype(np.float32)
+    mixed[~_all_of(known, mix)] = np.nan
+    return np.asarray(mixed, dtype=np.float32)
 
 
 def _all_of(flags: NDArray[np.bool_], mix: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -47,6 +47,9 @@ class SkeletonSequence:
         uncertainty: T M V in metres, or None: the standard deviation of an invented position (root
             mean square distance from the true one), 0 where measured, NaN where nothing can be
             said.
+        keypoints: T M V 2, float32, or None: where the clip's camera saw each joint, as
+            ``normalised_keypoints`` gives it (the image is 2 wide, y points down); NaN where it was
+            not detected. The positions are then in that camera's frame.
     """
 
     positions: NDArray[np.float32]
@@ -62,6 +65,7 @@ class SkeletonSequence:
     source: Source = Source.REAL
     seed: int = -1
     uncertainty: NDArray[np.float32] | None = None
+    keypoints: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_shape(self.positions, "T M V C", what="positions", V=self.layout.num_joints)
@@ -70,6 +74,8 @@ class SkeletonSequence:
         for what, array in (("confidence", self.confidence), ("uncertainty", self.uncertainty)):
             if array is not None:
                 check_shape(array, "T M V", what=what, T=t, M=m, V=v)
+        if self.keypoints is not None:
+            check_shape(self.keypoints, "T M V C", what="keypoints", T=t, M=m, V=v, C=2)
 
     @property
     def num_frames(self) -> int:

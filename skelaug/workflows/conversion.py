@@ -167,6 +167,7 @@ def convert_shard(task: ShardTask) -> int:
         channels=channels.pop(),
         has_confidence=any(clip.confidence is not None for clip in clips),
         has_uncertainty=any(clip.uncertainty is not None for clip in clips),
+        has_keypoints=any(clip.keypoints is not None for clip in clips),
     )
     write_text(task.record, record.model_dump_json())
     write_sequences(task.out, clips, schema, provenance=[])

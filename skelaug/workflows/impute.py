@@ -216,6 +216,7 @@ class _Job:
             persons=file.persons,
             has_confidence=file.has_confidence,
             has_uncertainty=True,
+            has_keypoints=file.has_keypoints,
         )
         done = sum(len(self.rows(s)) for s in range(self.shards) if s not in missing)
         with progress("filling", total=len(file), done=done) as advance:

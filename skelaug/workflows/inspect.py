@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ class InspectReport(BaseModel, frozen=True):
         seconds: Duration per clip.
         missing: Share of joints without a measurement, of the persons that occur in a clip.
         uncertainty: Of a file that says how far what was invented may be off.
+        detected: Of a file with 2D poses, the share of its joints that its cameras saw.
         sources: Clips by source: real, synthetic, refined, imputed.
         classes: Clips by class; ``(no label)`` where the class is unknown.
         subjects: Clips by subject.
@@ -117,6 +118,7 @@ class InspectReport(BaseModel, frozen=True):
     seconds: Spread | None = None
     missing: float | None = None
     uncertainty: Uncertainty | None = None
+    detected: float | None = None
     sources: list[Count] = []
     classes: list[Count] = []
     subjects: list[Count] = []
@@ -170,6 +172,7 @@ def _sequences(path: Path, config: InspectConfig) -> InspectReport:
             seconds=_spread(file.durations),
             missing=_missing(file),
             uncertainty=_uncertainty(file),
+            detected=_detected(file),
             sources=_counts(file.sources, [source.name.lower() for source in Source]),
             classes=_classes(file.labels, file.classes),
             subjects=_counts(file.subjects),
@@ -237,17 +240,32 @@ def _classes(labels: NDArray[np.int32], classes: Sequence[str]) -> list[Count]:
 
 def _missing(file: SequenceFile) -> float | None:
     """Share of joints without a measurement; persons that never occur in a clip do not count."""
+    share = _share(file, file.observed)
+    return None if share is None else 1 - share
+
+
+def _detected(file: SequenceFile) -> float | None:
+    """Share of joints with a 2D point, of the persons that the camera ever saw in a clip."""
+
+    def seen(first: int, last: int) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(file.keypoints(first, last)).all(axis=-1), dtype=np.bool_)
+
+    return _share(file, seen) if file.has_keypoints else None
+
+
+def _share(file: SequenceFile, flags: Callable[[int, int], NDArray[np.bool_]]) -> float | None:
+    """Share of joints that are flagged, of the persons with any in a clip; None of nobody."""
     expected = measured = 0
     for first in range(0, len(file), _CLIPS_AT_ONCE):
         last = min(first + _CLIPS_AT_ONCE, len(file))
-        observed = file.observed(first, last)
+        observed = flags(first, last)
         edges = file.offsets[first : last + 1] - file.offsets[first]
         for start, end in itertools.pairwise(edges):
             clip = observed[start:end]
             present = clip.any(axis=(0, 2))
             expected += int(present.sum()) * clip.shape[0] * clip.shape[2]
             measured += int(clip.sum())
-    return 1 - measured / expected if expected else None
+    return measured / expected if expected else None
 
 
 def _uncertainty(file: SequenceFile) -> Uncertainty | None:

@@ -83,11 +83,13 @@ def spans(frames: int, window: int | None, stride: int | None) -> list[tuple[int
 def cut(sequence: SkeletonSequence, start: int, end: int) -> SkeletonSequence:
     """The frames `start` to `end - 1` of a clip, as a clip."""
     frames, confidence, uncertainty = slice(start, end), sequence.confidence, sequence.uncertainty
+    keypoints = sequence.keypoints
     return sequence.replaced(
         positions=sequence.positions[frames],
         observed=sequence.observed[frames],
         confidence=None if confidence is None else confidence[frames],
         uncertainty=None if uncertainty is None else uncertainty[frames],
+        keypoints=None if keypoints is None else keypoints[frames],
     )
 
 
