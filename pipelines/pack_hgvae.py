@@ -1,12 +1,17 @@
-"""Put a trained model of motion into a packaged model as float16 and its measures into the card."""
+"""Put a trained model of motion into a packaged model as float16 and its measures into the card.
+
+All measures are those of the packed file.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from skelaug.checkpoint import load_checkpoint, save_checkpoint
 from skelaug.files import write_text
+from skelaug.workflows.completion_report import measure_completion
+from skelaug.workflows.imputation_report import ImputeConfig
+from skelaug.workflows.packed_prior import pack_prior
 
 TITLE = "## Model of motion"
 SECTION = """{title}
@@ -25,19 +30,22 @@ Used by `skelaug impute` and `skelaug score` by default.
 - what it cannot do: joints of other layouts; objects, floors and other people; motions far from
   those of the two data sets. Windows of performers it has not seen, occluded and completed:
 
-{table}"""
+{table}
+"""
 
 
 def main() -> None:
-    """Read RUN/model.safetensors and the table; write OUT/hgvae.safetensors."""
+    """Read RUN/model.safetensors and its DATA; write OUT/hgvae.safetensors and OUT/card.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="what RUN was trained on")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=int, help="of the test part, for the tables")
     options = parser.parse_args()
-    model = load_checkpoint(options.run / "model.safetensors", expect="hgvae")
-    save_checkpoint(options.out / "hgvae.safetensors", model, half=True)
-    meta, joint = model.meta, model.meta["typicality"]["joint"]
+    packed = options.out / "hgvae.safetensors"
+    model = pack_prior(options.run, options.data, packed)
+    meta, rule, typicality = model.meta, model.meta["split"]["rule"], model.meta["typicality"]
+    config = ImputeConfig(data=options.data, out=Path("none"), models=(str(packed),))
     section = SECTION.format(
         title=TITLE,
         kind=model.kind,
@@ -48,12 +56,11 @@ def main() -> None:
         fps=meta["windows"]["fps"],
         layout=model.layout.name,
         licence=meta["licence"],
-        clips=sum(meta["clips"].values()),
-        rule=meta["split"]["rule"],
+        clips=sum(meta["clips"].values()) + meta["unlabelled"],
+        rule=rule,
         version=meta["version"],
-        mean=joint["mean"],
-        std=joint["std"],
-        table=options.table.read_text(encoding="utf-8").partition("\n")[2].strip() + "\n",
+        **typicality["joint"],
+        table=measure_completion(config, split=rule, most=options.clips),
     )
     card = options.out / "card.md"
     text = card.read_text(encoding="utf-8") if card.exists() else f"# {options.out.name}\n"

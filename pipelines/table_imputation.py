@@ -16,16 +16,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from skelaug.data.splits import split_clips
-from skelaug.data.store import SequenceFile
-from skelaug.workflows.completion_report import completion_tables
-from skelaug.workflows.completion_study import Completions, completions, rivals
+from skelaug.workflows.completion_report import measure_completion
 from skelaug.workflows.imputation_report import ImputeConfig
-from skelaug.workflows.motion_prior import load_prior
-from skelaug.workflows.study_occlusions import OCCLUSIONS, TIMED_OCCLUSIONS
-from skelaug.workflows.study_windows import whole_stretches, whole_windows
 
 
 def main() -> None:
@@ -40,26 +32,15 @@ def main() -> None:
     parser.add_argument("--clips", type=int, help="at most so many, evenly spread")
     options = parser.parse_args()
     config = ImputeConfig(
-        data=options.data, out=Path("none"), steps=options.steps, rate=options.rate
+        data=options.data,
+        out=Path("none"),
+        models=tuple(options.model),
+        steps=options.steps,
+        rate=options.rate,
     )
-    found: dict[str, dict[str, Completions]] = {}
-    with SequenceFile(options.data) as file:
-        rows = split_clips(file, options.split).test if options.split else np.arange(len(file))
-        for name in options.model:
-            prior = load_prior(name)
-            prior.check_clips(file.layout, file.channels, where=str(file.path))
-            form, kinds = prior.form, TIMED_OCCLUSIONS if options.seconds else OCCLUSIONS
-            if options.seconds:
-                windows = whole_stretches(file, rows.tolist(), seconds=options.seconds)
-            else:
-                windows = whole_windows(file, rows.tolist(), frames=form.frames, fps=form.fps)
-            windows, fills = windows.spread(options.clips), rivals(prior, config)
-            title = f"{Path(name).name} ({prior.checkpoint.kind})"
-            print(f"{title}, {options.data.name}: {windows}\n", flush=True)
-            found[title] = {
-                what: completions(fills, windows, hide, file.layout) for what, hide in kinds.items()
-            }
-    print(completion_tables(found))
+    print(
+        measure_completion(config, split=options.split, seconds=options.seconds, most=options.clips)
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,5 @@ if [ ! -f "$run/data.h5" ]; then
 fi
 "$skelaug" train hgvae "$run/data.h5" --out "$run/model" --split "$split" --resume \
     --set licence="$licence" --set optimisation.steps=4000 "$@"
-.venv/bin/python pipelines/table_imputation.py "$run/data.h5" --split "$split" \
-    --model "$run/model" | tee "$run/imputation.md"
-.venv/bin/python pipelines/pack_hgvae.py --run "$run/model" --table "$run/imputation.md" \
+.venv/bin/python pipelines/pack_hgvae.py --run "$run/model" --data "$run/data.h5" \
     --out skelaug/zoo/kinect20

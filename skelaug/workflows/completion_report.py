@@ -2,18 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from skelaug.data.splits import split_clips
+from skelaug.data.store import SequenceFile
 from skelaug.metrics.root_mean_square import RootMeanSquare
-from skelaug.workflows.completion_study import WITHOUT_NETWORK, Completions
+from skelaug.workflows.completion_study import WITHOUT_NETWORK, Completions, completions, rivals
+from skelaug.workflows.imputation_report import ImputeConfig
+from skelaug.workflows.motion_prior import TrainedPrior, load_prior
+from skelaug.workflows.study_occlusions import OCCLUSIONS, TIMED_OCCLUSIONS
+from skelaug.workflows.study_windows import StudyWindows, whole_stretches, whole_windows
 
-__all__ = ["Found", "completion_tables"]
+__all__ = ["Found", "completion_tables", "measure_completion"]
 
 Found = Mapping[str, Mapping[str, Completions]]
 """By the name of a model, and by the occlusion."""
 
 _Cell = Callable[[Completions, str], str]
 _TRUTH = "truth"
+
+
+def measure_completion(
+    config: ImputeConfig,
+    *,
+    split: str = "",
+    seconds: float | None = None,
+    most: int | None = None,
+) -> str:
+    """Which clips were looked at, and `completion_tables` of them.
+
+    One whole window of each test clip, or a stretch of so many seconds at the clip's own rate, is
+    occluded and completed by all `rivals`.
+
+    Args:
+        config: Its `data` and `models`; steps and rate of the ascents.
+        split: Whose test part is looked at; empty = all clips.
+        seconds: Of a stretch; None takes windows of the model.
+        most: At most so many clips, evenly spread; None = all.
+
+    Raises:
+        NotFoundError: The file or a model does not exist.
+        DataError: A model knows other joints, or no clip is whole for so long.
+        UsageError: The split is not understood.
+    """
+    found: dict[str, dict[str, Completions]] = {}
+    looked = []
+    with SequenceFile(config.data) as file:
+        rows = split_clips(file, split).test.tolist() if split else range(len(file))
+        for name in config.models:
+            prior = load_prior(name)
+            prior.check_clips(file.layout, file.channels, where=str(file.path))
+            windows = _windows(file, rows, prior, seconds).spread(most)
+            title = f"{Path(name).name} ({prior.kind})"
+            looked.append(f"{title}, {config.data.name}: {windows}")
+            fills = rivals(prior, config)
+            found[title] = {
+                what: completions(fills, windows, hide, file.layout)
+                for what, hide in (TIMED_OCCLUSIONS if seconds else OCCLUSIONS).items()
+            }
+    return "\n".join(looked) + "\n\n" + completion_tables(found)
+
+
+def _windows(
+    file: SequenceFile, rows: Sequence[int], prior: TrainedPrior, seconds: float | None
+) -> StudyWindows:
+    if seconds:
+        return whole_stretches(file, rows, seconds=seconds)
+    return whole_windows(file, rows, frames=prior.form.frames, fps=prior.form.fps)
 
 
 def completion_tables(found: Found) -> str:

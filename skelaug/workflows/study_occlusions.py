@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skelaug.data.store import Schema, write_sequences
 from skelaug.imputation.occlusion import hide_body, hide_entries, hide_joints, hide_limb, limbs
 from skelaug.imputation.tracks import Track
 from skelaug.skeleton.layout import SkeletonLayout
+from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.study_windows import StudyWindows
 
-__all__ = ["ENTRIES", "OCCLUSIONS", "TIMED_OCCLUSIONS", "Hide", "occluded", "random_entries"]
+__all__ = [
+    "ENTRIES",
+    "OCCLUSIONS",
+    "TIMED_OCCLUSIONS",
+    "Hide",
+    "occluded",
+    "random_entries",
+    "write_occluded",
+]
 
 _Mask = NDArray[np.bool_]
 
@@ -93,3 +104,26 @@ def occluded(
         positions = np.where(gone[..., None], np.nan, whole.positions)
         tracks.append(Track(positions, whole.observed & ~gone, whole.fps))
     return tracks
+
+
+def write_occluded(
+    path: Path, windows: StudyWindows, hide: Hide, layout: SkeletonLayout, *, count: int
+) -> None:
+    """A sequence file of so many clips with gaps: the windows, again and again.
+
+    Args:
+        path: To write.
+        windows: Whole stretches.
+        hide: What is hidden of them.
+        layout: Of their joints.
+        count: How many clips.
+    """
+    tracks = occluded(windows, hide, layout)
+
+    def clips() -> Iterator[SkeletonSequence]:
+        for number in range(count):
+            one = tracks[number % len(tracks)]
+            positions, observed = one.positions[:, None].astype(np.float32), one.observed[:, None]
+            yield SkeletonSequence(positions, observed, layout, one.fps, f"clip {number}")
+
+    write_sequences(path, clips(), Schema(layout, ()), provenance=[])

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skelaug.workflows.completion_report import completion_tables
+from skelaug.workflows import completion_report
+from skelaug.workflows.completion_report import completion_tables, measure_completion
 from skelaug.workflows.completion_study import Completion, Completions
+from skelaug.workflows.imputation_report import ImputeConfig
+from skelaug.workflows.study_occlusions import OCCLUSIONS
 
 
 def made(**errors):
@@ -61,3 +64,22 @@ def test_accelerations_stand_beside_the_truth_and_are_not_told_of_random_entries
         ("truth", ["3.0 [3.0, 3.0]"]),
         ("mean", ["2.0 [2.0, 2.0]"]),
     ]
+
+
+@pytest.mark.parametrize("seconds", [None, 1.2])
+def test_a_model_is_measured_on_the_test_part_and_what_was_left_out_is_told(
+    seconds, write_file, make_sequence, make_prior, tmp_path, monkeypatch
+):
+    columns = {key: OCCLUSIONS[key] for key in ("3 entries", "all, 5 frames")}
+    monkeypatch.setattr(completion_report, "TIMED_OCCLUSIONS" if seconds else "OCCLUSIONS", columns)
+    clips = [make_sequence(name=f"{n}", frames=40, seed=n, subject=n % 2) for n in range(6)]
+    clips.append(make_sequence(name="short", frames=9, subject=1))
+    data = write_file(tmp_path / "a.h5", clips)
+    model = str(make_prior("small", kind="motion-vae"))
+    config = ImputeConfig(data=data, out=tmp_path / "o.h5", models=(model,), steps=1)
+    text = measure_completion(config, split="subject=0", seconds=seconds, most=2)
+    what = "1.2 seconds" if seconds else "16 frames at 30 per second"
+    assert "small (motion-vae), a.h5: 2 stretches of 3, evenly spread" in text
+    assert f"left out: 1 shorter than {what}\n" in text
+    assert f"| {' | '.join(columns)} |" in text
+    assert "| log-joint from the mean, small (motion-vae) |" in text

@@ -16,6 +16,7 @@ from skelaug.workflows.study_occlusions import (
     TIMED_OCCLUSIONS,
     occluded,
     random_entries,
+    write_occluded,
 )
 from skelaug.workflows.study_windows import whole_windows
 
@@ -81,3 +82,15 @@ def test_a_seed_and_a_clip_are_the_address_of_a_gap(windows):
     np.testing.assert_array_equal(
         occluded(alone, random_entries(30), LAYOUT, seed=1)[0].observed, one[3]
     )
+
+
+def test_so_many_clips_with_gaps_are_written_the_windows_in_turn(windows, tmp_path):
+    hide = OCCLUSIONS["a limb, 5 frames"]
+    write_occluded(tmp_path / "a.h5", windows, hide, LAYOUT, count=8)
+    tracks = occluded(windows, hide, LAYOUT)
+    with SequenceFile(tmp_path / "a.h5") as file:
+        clips = [file[row] for row in range(len(file))]
+    assert len(clips) == 8
+    for clip, track in zip(clips, tracks + tracks[:2], strict=True):
+        np.testing.assert_array_equal(clip.observed[:, 0], track.observed)
+        np.testing.assert_array_equal(clip.positions[:, 0], track.positions)
