@@ -12,7 +12,9 @@ Departures, and why:
 - A step has the size `lr` in standard deviations of the node, in the body frame that the window
   around it has; the paper's steps are data units, which makes them depend on them.
 - The iterate after the last step is a candidate too, and so is the start.
-- The steps of a clip of a higher rate are averaged over its phases (`TrackWindows.across_phases`).
+- What the free variables move is their mean over `span` frames, in which measured entries count as
+  moved by 0. Free entry by entry, neighbours go apart by equal steps of Adam and a joint shivers;
+  a single lost entry, about which its neighbours say most, moves little.
 - A missing joint goes along with its root where that is missing as well, as it does in the
   features that the prior reads.
 """
@@ -50,7 +52,7 @@ class Ascent:
     best: NDArray[np.int64]
 
 
-def ascend(
+def ascend(  # noqa: PLR0913  # the knobs of an ascent
     prior: MotionPrior,
     cut: TrackWindows,
     *,
@@ -58,6 +60,7 @@ def ascend(
     steps: int = 10,
     lr: float = 0.1,
     climbs: Density = "joint",
+    span: int = 9,
     batch: int = 128,
 ) -> Ascent:
     """The missing entries of tracks moved to where the log-density of their windows is higher.
@@ -74,14 +77,21 @@ def ascend(
         steps: Of Adam.
         lr: Of Adam, in standard deviations of a node: about how far a step goes.
         climbs: Which density: see `WindowDensities`.
+        span: Frames of the model that move together, an odd number; 1 frees each entry, as the
+            publication does.
         batch: Windows that go through the prior together.
 
     Raises:
-        ValueError: The prior is in training mode, or a start has gaps or another shape.
+        ValueError: The prior is in training mode, a start has gaps or another shape, or the span is
+            even.
     """
     check_evaluation_mode(prior)
+    if span < 1 or span % 2 == 0:
+        raise ValueError(f"span: expected an odd number of frames, got {span}")
     filled = [_started(track, begun) for track, begun in zip(cut.tracks, start, strict=True)]
-    found, scores = _Climb(prior, cut, climbs, batch).run(cut.flat(filled), steps, lr)
+    found, scores = _Climb(prior, cut, climbs, span=span, batch=batch).run(
+        cut.flat(filled), steps, lr
+    )
     best = scores.argmax(axis=1)
     for n, (track, positions) in enumerate(zip(cut.tracks, cut.split(found), strict=True)):
         if track.is_motion:
@@ -107,9 +117,11 @@ def _started(track: Track, start: NDArray[np.floating]) -> NDArray[np.floating]:
 class _Climb:
     """The function that is climbed: positions of the frames to log-densities of the tracks."""
 
-    def __init__(self, prior: MotionPrior, cut: TrackWindows, climbs: Density, batch: int) -> None:
+    def __init__(
+        self, prior: MotionPrior, cut: TrackWindows, climbs: Density, *, span: int, batch: int
+    ) -> None:
         self.prior, self.climbs = prior, climbs
-        self.cut = cut
+        self.cut, self.span = cut, span
         self.missing = ~cut.observed
         self.chunks = cut.chunks(cut.with_gaps, batch)  # elsewhere it is constant
         home = cut.body_of_frame()
@@ -141,7 +153,8 @@ class _Climb:
         form = self.cut.form
         there = form.positions(free * missing, self.home)
         here = form.positions(torch.zeros_like(free), self.home)
-        return self.cut.across_phases((there - here).squeeze(1)) * self.missing[..., None]
+        together = self.cut.moving_mean((there - here).squeeze(1), self.span)
+        return together * self.missing[..., None]
 
     def climbed(self, positions: Tensor, *, with_slope: bool) -> tuple[Tensor, Tensor]:
         """Log-density of each track in nats, and its gradient with respect to positions F V 3."""

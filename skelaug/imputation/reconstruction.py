@@ -89,7 +89,7 @@ def _rebuilt(prior: MotionPrior, cut: TrackWindows, begun: Tensor, batch: int) -
         x = cut.form.shown(cut.features(begun, chunk), seen)
         made.append(cut.in_metres(prior.reconstruct(x, seen=seen).mean.to(begun), chunk))
     added = cut.blend(torch.cat(made), cut.every) - begun
-    return begun + cut.across_phases(added)
+    return begun + cut.moving_mean(added)
 
 
 def _joined_root(

@@ -133,19 +133,22 @@ class TrackWindows:
         )
         return added / total.view(shape)
 
-    def across_phases(self, values: Tensor) -> Tensor:
-        """Values of frames F ..., each the mean over as many frames as its clip has phases.
+    def moving_mean(self, values: Tensor, steps: int = 1) -> Tensor:
+        """The mean of values of frames F ... over so many steps of the model around each frame.
 
         The phases of a clip of a higher rate go through the model apart, and what it adds to each
-        differs a little: laid side by side it would shiver. In this mean all phases count alike; it
-        takes in frames from half a step of the model before to half a step after. Clips of one
-        phase are left as they are; beyond its ends a clip is held.
+        differs a little: laid side by side it would shiver. In a mean over whole steps all phases
+        count alike. Beyond its ends a clip is held; one step leaves clips of one phase as they are.
+
+        Args:
+            values: F ...
+            steps: An odd number.
         """
-        strides = [self.form.stride(track.fps) for track in self.tracks]
-        if max(strides) == 1:
+        frames = [steps * self.form.stride(track.fps) for track in self.tracks]
+        if max(frames) == 1:
             return values
         parts = torch.split(values, [len(track.positions) for track in self.tracks])
-        return torch.cat([_moving_mean(*one) for one in zip(parts, strides, strict=True)])
+        return torch.cat([_moving_mean(*one) for one in zip(parts, frames, strict=True)])
 
     def body_of_frame(self) -> BodyFrames:
         """For each frame, F, the body frame of the window in whose middle it most nearly lies."""

@@ -97,12 +97,20 @@ class Completer:
         if method == "reconstruction":
             return _reconstructed(self.prior, tracks)
         if method == "ascent":  # the published one: climbs what its code calls the posterior
-            return self._ascended(self.prior, tracks, start="mean", climbs="posterior")
-        start, climbs = self._config.start, self._config.climbs
-        return self._ascended(self._priors[method], tracks, start=start, climbs=climbs)
+            return self._ascended(self.prior, tracks, start="mean", climbs="posterior", span=1)
+        own = self._config
+        return self._ascended(
+            self._priors[method], tracks, start=own.start, climbs=own.climbs, span=own.span
+        )
 
     def _ascended(
-        self, prior: TrainedPrior, tracks: Sequence[Track], *, start: str, climbs: Density
+        self,
+        prior: TrainedPrior,
+        tracks: Sequence[Track],
+        *,
+        start: str,
+        climbs: Density,
+        span: int,
     ) -> Sequence[_Positions]:
         by_filler = start in FILLERS
         return ascend(
@@ -112,6 +120,7 @@ class Completer:
             steps=self._config.steps,
             lr=self._config.rate,
             climbs=climbs,
+            span=span,
         ).positions
 
     def spread(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from skelaug.imputation.prior import Density
 from skelaug.workflows.prediction_batches import Rejection
@@ -26,6 +26,12 @@ Method = Literal[
 METHODS: tuple[Method, ...] = get_args(Method)  # the simplest first
 
 
+def _odd(frames: int) -> int:
+    if frames % 2 == 0:
+        raise ValueError(f"expected an odd number, got {frames}")
+    return frames
+
+
 class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
     """What is filled in, by which methods.
 
@@ -41,6 +47,8 @@ class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
         start: Where the ascents named by a kind of model begin; that of the method ``ascent`` is
             the published one, from the mean.
         climbs: The log-density that they climb; ``ascent`` climbs ``posterior``.
+        span: Frames of the model that they move together, an odd number; ``ascent`` moves each
+            entry by itself.
         min_confidence: A joint with less counts as missing.
         trial_clips: Clips per kind of gap in which known joints are hidden to measure the methods;
             0 measures nothing.
@@ -57,6 +65,7 @@ class ImputeConfig(BaseModel, frozen=True, extra="forbid"):
     rate: PositiveFloat = 0.1
     start: Literal["reconstruction", "mean", "linear"] = "reconstruction"
     climbs: Density = "joint"
+    span: Annotated[PositiveInt, AfterValidator(_odd)] = 9
     min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
     trial_clips: NonNegativeInt = 24
     samples: int = Field(default=8, ge=2)

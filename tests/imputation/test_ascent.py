@@ -1,14 +1,17 @@
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from skelaug.imputation.ascent import ascend
+from skelaug.imputation.ascent import ascend as ascend_together
 from skelaug.imputation.fillers import fill_linear
 from skelaug.imputation.tracks import Track, cut_windows, mean_motions
 
 ROOT = 0
+
+ascend = partial(ascend_together, span=1)  # each entry by itself
 
 
 def linear_start(cut):
@@ -299,3 +302,29 @@ def test_a_start_with_gaps_or_of_another_shape_is_refused(form, linear_prior, ma
         ascend(linear_prior, cut, start=[track.positions])
     with pytest.raises(ValueError, match="start: expected the shape"):
         ascend(linear_prior, cut, start=[track.positions[:5]])
+
+
+def test_entries_of_a_span_move_together_and_measured_ones_count_as_still(
+    form, linear_prior, make_track
+):
+    """Adam's first step is one rate for each free variable; a joint moves by their mean."""
+    track = make_track(12, (slice(2, 5), 4), (8, 3))
+    cut = cut_windows(form, [track])
+    start = [s + ~track.observed[..., None] * 0.5 for s in linear_start(cut)]
+    found = ascend_together(linear_prior, cut, start=start, steps=1, lr=0.05, span=3)
+    assert found.best[0] == 1
+    every = torch.arange(1)
+    before, after = (
+        cut.features(torch.from_numpy(p), every)[0] for p in (start[0], found.positions[0])
+    )
+    share = torch.zeros(15, 12, dtype=torch.float64)
+    share[12:15, 2:5] = torch.tensor([2 / 3, 1, 2 / 3], dtype=torch.float64)
+    share[9:12, 8] = 1 / 3
+    torch.testing.assert_close((after - before).abs(), 0.05 * share, rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("span", [0, 4])
+def test_a_span_that_has_no_middle_is_refused(form, linear_prior, make_track, span):
+    cut = cut_windows(form, [make_track(12, (3, 2))])
+    with pytest.raises(ValueError, match="span: expected an odd number of frames, got"):
+        ascend_together(linear_prior, cut, start=linear_start(cut), span=span)

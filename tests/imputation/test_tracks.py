@@ -115,7 +115,7 @@ def test_the_mean_over_phases_counts_them_alike_and_keeps_lines(form, make_track
     phase = torch.arange(41, dtype=torch.float64) - 20
     of_phase = torch.tensor([1.0, 7.0, -3.0, 11.0], dtype=torch.float64)[:stride]
     own = of_phase[(phase.long() % stride)]
-    found = cut.across_phases(torch.stack([own, 2 * phase], dim=1))
+    found = cut.moving_mean(torch.stack([own, 2 * phase], dim=1))
     assert torch.equal(found[:20], torch.stack([own, 2 * phase], dim=1)[:20])
     inside = slice(20 + stride, 41 - stride)
     torch.testing.assert_close(found[inside, 0], of_phase.mean().expand(21 - 2 * stride))

@@ -120,12 +120,14 @@ def test_start_and_density_of_an_ascent_can_be_chosen_but_for_the_published_one(
     for start in ("mean", "linear"):
         still = changed(completer, rate=1e-9, start=start)
         assert apart(still.fill(kind, given), still.fill(start, given)) < 1e-6
-    other = changed(completer, climbs="posterior", start="mean")
+    other = changed(completer, climbs="posterior", start="mean", span=1)
     assert apart(other.fill("ascent", given), completer.fill("ascent", given)) == 0
-    ours = changed(completer, start="mean").fill(kind, given)
+    ours = changed(completer, start="mean", span=1).fill(kind, given)
     assert apart(ours, other.fill(kind, given)) > 1e-3
     if kind == completer.prior.kind:
         assert apart(other.fill(kind, given), completer.fill("ascent", given)) == 0
+        together = changed(completer, climbs="posterior", start="mean", span=3)
+        assert apart(together.fill(kind, given), completer.fill("ascent", given)) > 1e-3
 
 
 def test_along_time_there_is_one_way_to_fill_a_joint_that_is_never_seen(
