@@ -46,6 +46,7 @@ def main() -> None:
     model = pack_prior(options.run, options.data, packed)
     meta, rule, typicality = model.meta, model.meta["split"]["rule"], model.meta["typicality"]
     config = ImputeConfig(data=options.data, out=Path("none"), models=(str(packed),))
+    tables = measure_completion(config, split=rule, most=options.clips)
     section = SECTION.format(
         title=TITLE,
         kind=model.kind,
@@ -60,7 +61,7 @@ def main() -> None:
         rule=rule,
         version=meta["version"],
         **typicality["joint"],
-        table=measure_completion(config, split=rule, most=options.clips),
+        table="\n\n".join(tables.split("\n\n")[:3]),  # which clips, and two of four tables
     )
     card = options.out / "card.md"
     text = card.read_text(encoding="utf-8") if card.exists() else f"# {options.out.name}\n"

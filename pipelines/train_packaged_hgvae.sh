@@ -22,6 +22,6 @@ if [ ! -f "$run/data.h5" ]; then
     "$skelaug" convert "$hdm05" "$run/cmu_mocap8.yaml" "$run/data.h5" --layout kinect_20 --resume
 fi
 "$skelaug" train hgvae "$run/data.h5" --out "$run/model" --split "$split" --resume \
-    --set licence="$licence" --set optimisation.steps=4000 "$@"
+    --set licence="$licence" --set optimisation.steps=5000 "$@"
 .venv/bin/python pipelines/pack_hgvae.py --run "$run/model" --data "$run/data.h5" \
     --out skelaug/zoo/kinect20

@@ -97,16 +97,16 @@ def completion_tables(found: Found) -> str:
 
 
 def _table(title: str, found: Found, cell: _Cell, *, first: str = "", leave_out: str = "") -> str:
-    columns = list(next(iter(found.values())))
-    lines = [f"| {' | '.join([title, *columns])} |", "|---" * (1 + len(columns)) + "|"]
-    for row, model, method in _rows(found, first):
-        if method != leave_out:
-            cells = [cell(made, method) for made in found[model].values()]
-            lines.append(f"| {' | '.join([row, *cells])} |")
+    columns = [one for one in _columns(found, first) if one[2] != leave_out]
+    head = [title, *(heading for heading, _, _ in columns)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for what in next(iter(found.values())):
+        cells = [cell(found[model][what], method) for _, model, method in columns]
+        lines.append(f"| {' | '.join([what, *cells])} |")
     return "\n".join(lines)
 
 
-def _rows(found: Found, first: str) -> Iterator[tuple[str, str, str]]:
+def _columns(found: Found, first: str) -> Iterator[tuple[str, str, str]]:
     """Heading, model and method of each row."""
     for number, (model, own) in enumerate(found.items()):
         if first and not number:

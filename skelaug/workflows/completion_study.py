@@ -35,7 +35,8 @@ def rivals(prior: TrainedPrior, config: ImputeConfig) -> dict[str, Fill]:
 
     An ascent starts from the training mean or from what one pass rebuilds, and climbs the
     log-posterior or the log-joint of `skelaug.imputation.prior.WindowDensities`. The published
-    one climbs the log-posterior from the mean.
+    one climbs the log-posterior from the mean, each entry by itself; in the others entries of
+    neighbouring frames move together.
 
     Args:
         prior: The model.
@@ -47,6 +48,7 @@ def rivals(prior: TrainedPrior, config: ImputeConfig) -> dict[str, Fill]:
     for start, climbs in product(("mean", "reconstruction"), ("posterior", "joint")):
         own = Completer(prior, config.model_copy(update={"start": start, "climbs": climbs}))
         found[f"log-{climbs} from the {start}"] = partial(own.fill, prior.checkpoint.kind)
+    found["log-posterior from the mean"] = partial(completer.fill, "ascent")
     return found
 
 

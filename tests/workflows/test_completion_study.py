@@ -121,8 +121,9 @@ def test_a_rival_is_an_ascent_from_its_start_by_its_density(windows, make_prior,
     cut = cut_windows(prior.form, tracks)
     for start in ("mean", "reconstruction"):
         for climbs in ("posterior", "joint"):
+            own = {"climbs": climbs, "span": 1 if (start, climbs) == ("mean", "posterior") else 9}
             expected = ascend(
-                prior.network, cut, start=fills[start](tracks), steps=3, lr=0.2, climbs=climbs
+                prior.network, cut, start=fills[start](tracks), steps=3, lr=0.2, **own
             )
             found = fills[f"log-{climbs} from the {start}"](tracks)
             for one, other in zip(found, expected.positions, strict=True):
