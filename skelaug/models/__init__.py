@@ -5,7 +5,8 @@ subjects=None)``, guides ``guide(x)``, except the noisy one, which is ``guide(x,
 classifiers read motions, ``classifier(motion, lengths=None)``, and recognizers
 ``recognizer(clips)``; rival generators are explained where they are listed. Motion priors are
 called ``prior(x, seen, known, labels, noise)`` while they learn, and asked through ``infer``,
-``log_densities``, ``reconstruct`` and ``sample``: see `MotionModel`.
+``log_densities``, ``reconstruct`` and ``sample``: see `MotionModel`. Lifters are called
+``lifter(keypoints)`` and refiners ``refiner(x, step, keypoints=None)``, with N T V C.
 """
 
 from __future__ import annotations
@@ -23,15 +24,28 @@ from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
 from skelaug.models.hgvae import HGVAE
 from skelaug.models.hm_vae import HMVAE
+from skelaug.models.mixste import MixSTE
 from skelaug.models.motion_vae import MotionVAE
 from skelaug.models.noisy_unet_guide import NoisyUNetGuide
+from skelaug.models.pose_denoiser import PoseDenoiser
 from skelaug.models.recognizers import RECOGNIZERS
 from skelaug.models.rivals import RIVALS
 from skelaug.models.st_trans import STTrans
+from skelaug.models.stcformer import STCFormer
 from skelaug.models.unet import UNet
 from skelaug.models.vit_guide import ViTGuide
 
-__all__ = ["CLASSIFIERS", "DENOISERS", "GUIDES", "MOTION_PRIORS", "RECOGNIZERS", "RIVALS", "build"]
+__all__ = [
+    "CLASSIFIERS",
+    "DENOISERS",
+    "GUIDES",
+    "LIFTERS",
+    "MOTION_PRIORS",
+    "RECOGNIZERS",
+    "REFINERS",
+    "RIVALS",
+    "build",
+]
 
 Constructor = Callable[..., nn.Module]
 
@@ -52,6 +66,8 @@ MOTION_PRIORS: Mapping[str, Constructor] = {
     "motion-vae": MotionVAE,
     "hm-vae": HMVAE,
 }
+LIFTERS: Mapping[str, Constructor] = {"stcformer": STCFormer, "mixste": MixSTE}
+REFINERS: Mapping[str, Constructor] = {"pose-denoiser": PoseDenoiser}
 
 
 def build(
@@ -75,6 +91,8 @@ def build(
         **RECOGNIZERS,
         **RIVALS,
         **MOTION_PRIORS,
+        **LIFTERS,
+        **REFINERS,
     }
     if kind not in networks:
         raise UsageError(f"network: no kind {kind!r}; {did_you_mean(kind, networks)}")

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from skelaug.models.layers import Conditioning, SelfAttention, sinusoid
+from skelaug.models.layers import (
+    Conditioning,
+    DropPath,
+    SelfAttention,
+    UnroundedLinear,
+    sinusoid,
+)
 from skelaug.seeds import generator
 
 
@@ -118,3 +124,26 @@ def test_attention_is_the_same_on_both_of_its_paths() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="width 10: expected a multiple of heads, got heads 4"):
         SelfAttention(width=10, heads=4)
+
+
+def test_an_unrounded_layer_is_the_linear_layer_under_autocast_too() -> None:
+    layer = UnroundedLinear(3, 4)
+    x = 5 * torch.randn(6, 3, generator=generator(0, 9))
+    wanted = x @ layer.weight.T + layer.bias
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (torch.nn.functional.linear(x, layer.weight, layer.bias) - wanted).abs().max() > 1e-3
+        torch.testing.assert_close(layer(x), wanted, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(layer(x.bfloat16()), layer(x.bfloat16().float()))
+
+
+def test_drop_path_leaves_out_whole_samples_and_keeps_the_mean() -> None:
+    branch = torch.randn(4000, 2, 3, generator=generator(0, 10))
+    drop = DropPath(0.25)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kept = drop(branch) / branch
+    factors = kept[:, 0, 0]
+    torch.testing.assert_close(kept, factors[:, None, None].expand_as(kept))
+    assert bool(((factors == 0) | ((factors - 1 / 0.75).abs() < 1e-5)).all())
+    assert abs(float(factors.mean()) - 1) < 5 * (0.25 / 0.75 / 4000) ** 0.5  # five standard errors
+    assert torch.equal(drop.eval()(branch), branch)
