@@ -16,7 +16,18 @@ LAYERS: tuple[tuple[str, ...] | frozenset[str], ...] = (
     ("errors", "shapes", "seeds", "files", "progress"),
     frozenset({"skeleton", "diffusion"}),
     frozenset(
-        {"data", "image", "metrics", "augment", "models", "imputation", "text", "zoo", "plots"}
+        {
+            "data",
+            "image",
+            "metrics",
+            "augment",
+            "models",
+            "imputation",
+            "refinement",
+            "text",
+            "zoo",
+            "plots",
+        }
     ),
     ("config", "checkpoint", "place", "optimisation", "learner", "training"),
     ("workflows",),
