@@ -10,9 +10,15 @@ import pytest
 from skelaug.checkpoint import load_checkpoint
 from skelaug.data.labels import match_label
 from skelaug.data.store import SequenceFile
+from skelaug.imputation.tracks import Track
+from skelaug.imputation.typicality import log_densities
 from skelaug.skeleton.geometry import bone_lengths
+from skelaug.skeleton.layouts import get_layout
 from skelaug.workflows.convert import ConvertConfig
 from skelaug.workflows.convert import run as convert
+from skelaug.workflows.imputation_methods import Completer
+from skelaug.workflows.imputation_report import ImputeConfig
+from skelaug.workflows.motion_prior import load_prior
 from skelaug.workflows.recognizer import load_recognizer
 from skelaug.workflows.synthesize import SynthesizeConfig, run
 from skelaug.zoo import find_model, weights_in
@@ -30,8 +36,9 @@ def kicks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_parts_are_there_and_small() -> None:
     files = weights_in(find_model(MODEL))
     sizes = {role: path.stat().st_size for role, path in files.items()}
-    assert set(sizes) == {"diffusion", "guide", "evaluator", "sketch", "recognizer"}
+    assert set(sizes) == {"diffusion", "guide", "evaluator", "sketch", "recognizer", "hgvae"}
     assert sizes.pop("recognizer") <= 3e6
+    assert sizes.pop("hgvae") <= 6e6
     assert sum(sizes.values()) <= 12e6
 
 
@@ -44,7 +51,15 @@ def test_it_knows_38_actions_and_one_kick() -> None:
 
 def test_licence_attribution_and_scores_are_in_the_card() -> None:
     card = (find_model(MODEL) / "card.md").read_text()
-    for words in ("UTD-MHAD", "HDM05", "CC BY-SA 3.0", "train_packaged.sh", "fid", "accuracy"):
+    for words in (
+        "UTD-MHAD",
+        "HDM05",
+        "CC BY-SA 3.0",
+        "train_packaged.sh",
+        "fid",
+        "accuracy",
+        "CMU",
+    ):
         assert words in card
 
 
@@ -76,6 +91,68 @@ def test_the_recognizer_knows_the_generator_s_kicks(kicks: Path) -> None:
         answers = recognizer.logits(file).argmax(axis=1)
     kick = recognizer.classes.index("kick forward")
     assert (answers == kick).mean() > 0.9
+
+
+@pytest.fixture
+def gestures(shared_data: Path, tmp_path: Path) -> list[Track]:
+    """The raw clips of UTD-MHAD, whole."""
+    folder = shared_data / "raw_samples" / "utd_mhad"
+    convert(ConvertConfig(sources=(folder,), out=tmp_path / "c.h5"))
+    with SequenceFile(tmp_path / "c.h5") as file:
+        return [Track(clip.positions[:, 0], clip.observed[:, 0], clip.fps) for clip in file]
+
+
+def without(tracks: list[Track], joints: tuple[str, ...], frames: slice) -> list[Track]:
+    left = []
+    for track in tracks:
+        observed = track.observed.copy()
+        for joint in joints:
+            observed[frames, get_layout("kinect_20").index(joint)] = False
+        left.append(Track(track.positions, observed, track.fps))
+    return left
+
+
+def error(method: str, tracks: list[Track], left: list[Track]) -> float:
+    """Root mean square distance of the filled joints in metres."""
+    filled = Completer(load_prior(MODEL), ImputeConfig(data=Path("a"), out=Path("b"))).fill(
+        method, left
+    )
+    apart = [
+        np.linalg.norm(x - track.positions, axis=-1)[~one.observed]
+        for x, track, one in zip(filled, tracks, left, strict=True)
+    ]
+    return float(np.sqrt(np.square(np.concatenate(apart)).mean()))
+
+
+@pytest.mark.data
+def test_the_model_of_motion_puts_wrists_that_are_never_seen_nearer_than_their_mean(
+    gestures: list[Track],
+) -> None:
+    """Of three people whom it has not seen, by a sensor it has not seen."""
+    for joint in ("left_wrist", "right_wrist"):
+        left = without(gestures, (joint,), slice(None))
+        assert error("reconstruction", gestures, left) < 0.7 * error("mean", gestures, left)
+
+
+@pytest.mark.data
+def test_the_model_of_motion_bridges_a_hidden_arm_no_worse_than_a_line(
+    gestures: list[Track],
+) -> None:
+    arm = ("right_shoulder", "right_elbow", "right_wrist", "right_hand")
+    left = without(gestures, arm, slice(15, 40))
+    assert error("reconstruction", gestures, left) < 1.05 * error("linear", gestures, left)
+
+
+@pytest.mark.data
+def test_a_gesture_whose_frames_are_shuffled_is_less_typical(gestures: list[Track]) -> None:
+    prior, order = load_prior(MODEL), np.random.default_rng(0)
+    shuffled = [
+        Track(order.permutation(track.positions), track.observed, track.fps) for track in gestures
+    ]
+    clean, odd = (
+        log_densities(prior.network, prior.form, tracks).joint for tracks in (gestures, shuffled)
+    )
+    assert (odd < clean).all()
 
 
 @pytest.mark.data
