@@ -232,7 +232,8 @@ def _prior_form(layout: str, frames: int) -> Any:
     import torch
 
     from skelaug.imputation.body_frame import fit_body_frames, reference_pose
-    from skelaug.imputation.windows import WindowForm, window_frames
+    from skelaug.imputation.windows import WindowForm
+    from skelaug.skeleton.windows import window_frames
 
     joints = get_layout(layout)
     clips = [clip.positions[:, 0] for clip in _labelled_clips(layout=layout)]

@@ -19,9 +19,8 @@ from skelaug.errors import DataError
 from skelaug.imputation.body_frame import BodyFrames, turned_about_y
 from skelaug.shapes import check_shape
 from skelaug.skeleton.layout import SkeletonLayout
-from skelaug.skeleton.windows import window_frames
 
-__all__ = ["WindowForm", "steps_between", "window_frames"]
+__all__ = ["WindowForm", "steps_between"]
 
 
 @dataclass(frozen=True, eq=False)

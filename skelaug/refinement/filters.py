@@ -69,7 +69,7 @@ def savitzky_golay(
         degree: Of the polynomials.
     """
     x = _checked(positions, fps)
-    frames = min(_odd_frames(window, fps), len(x) - 1 + len(x) % 2)
+    frames = min(_odd_frames(window, fps), len(x))
     if len(x) < _LEAST_FRAMES or frames <= degree:
         return positions.copy()
     return _as(savgol_filter(x, frames, degree, axis=0, mode="interp"), positions)
@@ -99,7 +99,7 @@ def one_euro(
     fps: float,
     *,
     least_cutoff: float = 1.0,
-    slope: float = 5.0,
+    slope: float = 10.0,
     speed_cutoff: float = 1.0,
 ) -> NDArray[np.floating]:
     """Positions behind a low pass whose cutoff rises with the speed (Casiez et al. 2012).

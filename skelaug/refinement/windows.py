@@ -27,8 +27,8 @@ def window_rows(
     Args:
         lengths: Frames of each clip.
         frames: Frames of a window, T; a shorter clip's last frame is repeated.
-        stride: Frames of a clip per step of a window: the temporal down-sampling (TDS) of the
-            lifters. A clip is read in as many interleaved phases, so that no frame is left out.
+        stride: Frames of a clip per step of a window, above 1 for clips of a higher rate than the
+            network's. A clip is read in as many interleaved phases: no frame is left out.
         hop: Steps from one window to the next; half a window if not given.
 
     Raises:

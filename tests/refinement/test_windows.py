@@ -50,7 +50,6 @@ def test_windows_never_mix_clips() -> None:
 
 
 def test_frames_are_taken_a_stride_apart_and_the_last_one_is_repeated() -> None:
-    """Temporal down-sampling: every third frame, in three phases."""
     assert window_rows([8], 4, stride=3).tolist() == [[0, 3, 6, 6], [1, 4, 7, 7], [2, 5, 5, 5]]
 
 
