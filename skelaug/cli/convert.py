@@ -37,7 +37,9 @@ def convert(
         ),
     ],
     format_name: Annotated[
-        Literal["auto", "ntu", "nw-ucla", "utd-mhad", "hdm05", "cmu", "arrays", "skelaug"],
+        Literal[
+            "auto", "ntu", "nw-ucla", "utd-mhad", "hdm05", "cmu", "videopose3d", "arrays", "skelaug"
+        ],
         typer.Option("--format", help="Format of the sources; auto goes by the files' names."),
     ] = "auto",
     layout: Annotated[
@@ -69,9 +71,14 @@ def convert(
     """Read recordings into one sequence file.
 
     The report says what was repaired, rejected and skipped. Known are NTU RGB+D (.skeleton),
-    NW-UCLA (.json), UTD-MHAD (.mat), HDM05 and CMU (.amc with .asf), and your own arrays and tables
-    (.npz, .npy, .csv) described by ten lines of YAML: file, layout, fps, axes (e.g. NCTVM), units,
-    up, labels, classes, subjects.
+    NW-UCLA (.json), UTD-MHAD (.mat), HDM05 and CMU (.amc with .asf), Human3.6M and HumanEva as
+    VideoPose3D stores them (data_2d_SET_DETECTOR.npz beside data_3d_SET.npz), and your own arrays
+    and tables (.npz, .npy, .csv) described by ten lines of YAML: file, layout, fps, axes (e.g.
+    NCTVM), units, up, labels, classes, subjects.
+
+    3D poses with 2D poses beside them (keypoints and image_size of a YAML, or joints_2d and
+    image_size of an .npz) become one clip per camera, in the frame of that camera, with its 2D
+    poses. The cameras are calibrated from the pairs; OUT.h5.run.json says how well.
 
     Sources of several formats go into one file with --layout. Subject numbers of a data set that
     overlap with those of one before it are moved by a multiple of 1000 (the report says by how

@@ -7,6 +7,7 @@ A `Recipe` (ten lines of YAML) says what they mean. Three forms of an .npz are u
 - one array per clip, named by its key.
 
 An .npz with ``joints``, ``offsets``, ``fps``, ``joint_names`` and ``parents`` describes itself.
+With ``joints_2d`` and ``image_size`` as well, each clip is read as each camera saw it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelaug.data.array_files import ArrayFile, numbers, values
+from skelaug.data.filmed_arrays import views_in
 from skelaug.data.raw_clips import RawClip, RawFrame, finished, in_natural_order
 from skelaug.data.reading import Clip, DamagedError, Fetch, stem
 from skelaug.data.recipes import SCALES, Recipe, find_layout, parse_recipe
@@ -33,6 +35,9 @@ from skelaug.skeleton.sequence import UNKNOWN
 __all__ = ["ArraysReader", "by_clip", "parse_arrays"]
 
 _UNITS = {"metre": "m", "meter": "m", "millimetre": "mm", "millimeter": "mm", "pixel": "px"}
+_PAIRED = re.compile(
+    r"data_[23]d_.+\.npz", re.IGNORECASE
+)  # those of VideoPose3D, which are pickles
 _DESCRIBED = ("joints", "offsets", "joint_names", "parents")
 
 
@@ -87,6 +92,8 @@ def _recipe(path: str, fetch: Fetch) -> Recipe:
         classes="class_names" if "class_names" in arrays else "",
         subjects="subject" if "subject" in arrays else "",
         names="name" if "name" in arrays else "",
+        keypoints="joints_2d" if "joints_2d" in arrays else "",
+        image_size="image_size" if "image_size" in arrays else "",
     )
 
 
@@ -162,7 +169,10 @@ def _from_arrays(
         )
         for i, (_, array) in enumerate(found)
     )
-    return clips, _frame(arrays, recipe, layout, classes, path)
+    frame = _frame(arrays, recipe, layout, classes, path)
+    if recipe.keypoints:
+        return views_in(arrays, recipe, list(clips), frame, path=path), frame.in_camera
+    return clips, frame
 
 
 def _own_layout(arrays: ArrayFile, path: str) -> SkeletonLayout:
@@ -184,6 +194,7 @@ def _frame(
     arrays: ArrayFile, recipe: Recipe, layout: SkeletonLayout, classes: tuple[str, ...], path: str
 ) -> RawFrame:
     units = recipe.units or arrays.text("units") or "m"
+    units = units.split()[0]  # "metre (3D); pixel (2D)"
     units = _UNITS.get(units.removesuffix("s"), units)
     if units not in SCALES:
         known = ", ".join(SCALES)
@@ -345,7 +356,8 @@ class ArraysReader:
     def claims(self, paths: Sequence[str]) -> list[str]:
         """The YAML files; where there is none, the .npz files."""
         recipes = [path for path in paths if path.lower().endswith((".yaml", ".yml"))]
-        return recipes or [path for path in paths if path.lower().endswith(".npz")]
+        alone = [path for path in paths if not _PAIRED.fullmatch(path.rsplit("/", 1)[-1])]
+        return recipes or [path for path in alone if path.lower().endswith(".npz")]
 
     def admits(self, paths: Sequence[str]) -> list[str]:
         """The same, and .npy and .csv files, which then lack their YAML."""

@@ -12,6 +12,7 @@ from skelaug.data.nw_ucla import NWUCLAReader
 from skelaug.data.reading import Reader
 from skelaug.data.sequences import SequencesReader
 from skelaug.data.utd_mhad import UTDMHADReader
+from skelaug.data.videopose3d import VideoPose3DReader
 from skelaug.errors import DataError, NotFoundError, UsageError, did_you_mean
 
 __all__ = ["READERS", "choose_files", "get_reader"]
@@ -23,6 +24,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "utd-mhad": UTDMHADReader(),
         "hdm05": HDM05Reader(),
         "cmu": CMUReader(),
+        "videopose3d": VideoPose3DReader(),
         "arrays": ArraysReader(),
         "skelaug": SequencesReader(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,11 @@ class RawFrame:
     up: str = "y"
     classes: tuple[str, ...] = ()
 
+    @property
+    def in_camera(self) -> RawFrame:
+        """The same for clips that are in metres and in their camera's frame."""
+        return replace(self, scale=1.0, up="y")
+
 
 @dataclass(frozen=True)
 class RawClip:
@@ -61,6 +66,7 @@ class RawClip:
         camera: Number; -1 if unknown.
         is_padded: Whether empty frames at the end are padding.
         keypoints: T M V 2, normalised as `normalised_keypoints` does, or None.
+        decisions: What the reader chose on the way.
     """
 
     values: NDArray[np.floating]
@@ -70,6 +76,7 @@ class RawClip:
     camera: int = UNKNOWN
     is_padded: bool = False
     keypoints: NDArray[np.floating] | None = None
+    decisions: tuple[str, ...] = ()
 
 
 def finished(raw: RawClip, frame: RawFrame, *, path: str) -> Clip:
@@ -112,7 +119,7 @@ def finished(raw: RawClip, frame: RawFrame, *, path: str) -> Clip:
             camera=raw.camera,
         ),
         problems=tuple(_problems(observed)),
-        decisions=decisions,
+        decisions=(*raw.decisions, *decisions),
         classes=frame.classes,
     )
 

@@ -58,6 +58,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         subjects: Like labels, numbers.
         cameras: Like subjects.
         names: Like labels; unique names of the clips.
+        keypoints: With ``offsets``, the array of 2D poses in pixels that cameras saw in the same
+            frames, F V 2 or F cameras V 2. Each clip is then read once per camera, in the frame of
+            that camera, which is calibrated from the pairs of 3D and 2D points of each subject.
+        image_size: Width and height of the images: two numbers, or an array of two per camera.
         columns: For .csv: names of its columns where they differ from clip, frame, person, joint,
             x, y, z, conf, label, subject, camera.
         dataset: Name of the data set; sources of the same name share their subjects.
@@ -78,6 +82,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     subjects: str | list[int] = ""
     cameras: str | list[int] = ""
     names: str | list[str] = ""
+    keypoints: str = ""
+    image_size: str | list[int] = ""
     columns: dict[str, str] = {}
     dataset: str = ""
 

@@ -2,7 +2,7 @@
 
 =============  ====================================================================================
 official       each data set's own: NTU cross-subject; NW-UCLA views 1 and 2; UTD-MHAD odd subjects;
-               HDM05 actors bd, bk, dg
+               HDM05 actors bd, bk, dg; HumanEva's Train part; Human3.6M subjects 1, 5, 6, 7, 8
 xsub           NTU cross-subject: 20 of 40 (NTU RGB+D) or 53 of 106 performers (NTU RGB+D 120)
 xview          NTU RGB+D cross-view: cameras 2 and 3 train
 xset           NTU RGB+D 120 cross-setup: even setups train
@@ -52,6 +52,14 @@ NTU_TRAINING_PERFORMERS = frozenset(
 _UTD = re.compile(r"a\d+_s(\d+)_t\d+")
 _UCLA = re.compile(r"a\d+_s\d+_e\d+_v(\d+)")
 _HDM = re.compile(r"HDM_([a-z]{2})_.*", re.IGNORECASE)
+_HUMANEVA = re.compile(
+    r"(Train|Validate)/S[1-4]/(?:Walking|Jog|ThrowCatch|Gestures|Box|Combo)\b.*/C[1-7]"
+)
+_H36M = re.compile(
+    r"S(1|5|6|7|8|9|11)/(?:Directions|Discussion|Eating|Greeting|Phoning|Photo|Posing|Purchases"
+    r"|Sitting|SittingDown|Smoking|Waiting|WalkDog|WalkTogether|Walking)(?: \d)?/C[1-4]"
+)
+_H36M_TRAINING = (1, 5, 6, 7, 8)
 _NTU_60_SETUPS = 17
 
 # Training and test clips of the complete sets without the 302 or 535 unusable ones.
@@ -63,6 +71,8 @@ _EXPECTED = {
     ("official", "NW-UCLA"): (1020, 464),
     ("official", "UTD-MHAD"): (431, 430),
     ("official", "HDM05"): (189, 99),
+    ("official", "HumanEva"): (105, 126),
+    ("official", "Human3.6M"): (600, 236),
 }
 
 
@@ -172,6 +182,10 @@ def _official(name: str) -> tuple[str, bool] | None:
         return "NW-UCLA", int(match[1]) in (1, 2)
     if match := _HDM.fullmatch(name):
         return "HDM05", match[1].lower() in ("bd", "bk", "dg")
+    if match := _HUMANEVA.fullmatch(name):
+        return "HumanEva", match[1] == "Train"
+    if match := _H36M.fullmatch(name):
+        return "Human3.6M", int(match[1]) in _H36M_TRAINING
     return None
 
 

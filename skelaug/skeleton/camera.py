@@ -83,7 +83,7 @@ class Calibration:
     Attributes:
         camera: The camera.
         rms_px: Root mean square distance of its projections from the given points, in pixels.
-        worst_px: The largest of these distances.
+        worst_px: The largest of these distances; infinite where a point is behind the camera.
     """
 
     camera: Camera
@@ -235,6 +235,7 @@ def calibrated(points: NDArray[Any], pixels: NDArray[Any], *, size: tuple[int, i
     )
     camera = _camera(found.x, size)
     off = np.linalg.norm(project(world, camera) - image, axis=-1)
+    off = np.nan_to_num(off, nan=np.inf)  # behind the camera: it explains nothing
     return Calibration(camera, float(np.sqrt(np.mean(off**2))), float(off.max()))
 
 

@@ -13,6 +13,7 @@ EXAMPLES = {
     "utd-mhad": "Skeleton/a1_s1_t1_skeleton.mat",
     "hdm05": "train/6/HDM_bd_kickLFront1Reps_001_120.amc",
     "cmu": "02/02_01.amc",
+    "videopose3d": "data_2d_h36m_gt.npz",
     "arrays": "mine/poses.yaml",
     "skelaug": "mine/data.h5",
 }
@@ -57,6 +58,11 @@ def test_recipes_go_before_the_arrays_that_they_describe() -> None:
     paths = ["a.npz", "b.yaml"]
     assert choose_files(paths, format_name="auto", source="src") == ("arrays", ["b.yaml"])
     assert choose_files(["a.npz"], format_name="auto", source="src") == ("arrays", ["a.npz"])
+
+
+def test_pairs_of_videopose3d_are_no_arrays_of_a_user() -> None:
+    paths = ["data_2d_h36m_cpn.npz", "data_2d_h36m_gt.npz", "data_3d_h36m.npz"]
+    assert choose_files(paths, format_name="auto", source="s") == ("videopose3d", paths[:1])
 
 
 def test_every_reader_has_the_name_under_which_it_is_listed() -> None:

@@ -91,6 +91,12 @@ def test_official_follows_each_data_set_by_the_names_of_its_clips() -> None:
         "a01_s02_e00_v03": False,
         "HDM_bd_squat1Reps_001_120": True,
         "HDM_tr_squat1Reps_001_120": False,
+        "Train/S2/Box 1 chunk4/C1": True,
+        "Validate/S2/Box 1 chunk4/C1": False,
+        "S1/WalkDog 1/C4": True,
+        "S8/Sitting/C1": True,
+        "S9/SittingDown/C1": False,
+        "S11/Photo 1/C2": False,
         ntu(1, 1, 1): True,
         ntu(1, 1, 3): False,
     }
