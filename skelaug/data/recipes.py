@@ -12,6 +12,8 @@
     classes: [wave, kick]   # names of the numbers in labels
     subjects: subject       # like labels
     dataset: mine           # clips are named mine_00000 ...
+    keypoints: pixels       # 2D poses in the same frames: one clip per camera that saw them
+    image_size: [640, 480]  # of those cameras
 """
 
 from __future__ import annotations

@@ -157,6 +157,7 @@ def recognised(
             positions=positions[:, None].astype(np.float32),
             observed=np.ones((len(positions), 1, positions.shape[1]), dtype=np.bool_),
             confidence=None,
+            keypoints=None,
         )
         for row, positions in clips.items()
     )
