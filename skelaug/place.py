@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,7 +17,10 @@ from torch import Tensor
 
 from skelaug.errors import DependencyError
 
-__all__ = ["Place", "alone", "one_thread_each", "training_place"]
+__all__ = ["Place", "alone", "one_thread_each", "side_by_side", "training_place"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _PATIENCE = timedelta(hours=2)
 _LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
@@ -135,3 +141,26 @@ def one_thread_each(workers: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def side_by_side(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
+) -> Generator[_Result]:
+    """The results in the order of the items, `workers` at the same time and one more waiting.
+
+    Args:
+        work: Computes a result, in a thread of its own and by no other threads.
+        items: Read one after the other by the caller's thread.
+        workers: How many are computed at the same time.
+    """
+    with one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
+        coming: deque[Future[_Result]] = deque()
+        try:
+            for item in items:
+                coming.append(pool.submit(work, item))
+                if len(coming) > workers:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:  # nobody waits for the rest after an interruption
+            pool.shutdown(cancel_futures=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skelaug.errors import DependencyError
-from skelaug.place import Place, alone, one_thread_each, training_place
+from skelaug.place import Place, alone, one_thread_each, side_by_side, training_place
 
 CPU = torch.device("cpu")
 
@@ -57,3 +59,21 @@ def test_processes_of_a_launcher_can_work_for_themselves(monkeypatch):
     with alone("cpu") as device, training_place(device) as place:
         assert (place.world, place.device.type) == (1, "cpu")
     assert os.environ["WORLD_SIZE"] == "2"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_of_work_side_by_side_come_in_the_order_of_the_items(workers):
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    def work(item):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.002 * (item % 4))
+        with lock:
+            running[0] -= 1
+        return 2 * item
+
+    assert list(side_by_side(work, range(12), workers)) == [2 * item for item in range(12)]
+    assert most[0] <= workers

@@ -114,6 +114,28 @@ def _started(track: Track, start: NDArray[np.floating]) -> NDArray[np.floating]:
     return begun.astype(track.positions.dtype, copy=False)
 
 
+class _Adam:
+    """Adam uphill (Kingma and Ba 2015, algorithm 1), its constants theirs.
+
+    That of PyTorch loads a compiler first, which takes longer than many ascents.
+    """
+
+    def __init__(self, free: Tensor, lr: float) -> None:
+        self.free, self.lr, self.steps = free, lr, 0
+        self.mean, self.square = torch.zeros_like(free), torch.zeros_like(free)
+
+    @torch.no_grad()
+    def climb(self, gradient: Tensor) -> None:
+        """One step."""
+        beta1, beta2, tiny = 0.9, 0.999, 1e-8
+        self.steps += 1
+        self.mean.lerp_(gradient, 1 - beta1)
+        self.square.lerp_(gradient.square(), 1 - beta2)
+        mean = self.mean / (1 - beta1**self.steps)
+        square = self.square / (1 - beta2**self.steps)
+        self.free += self.lr * mean / (square.sqrt() + tiny)
+
+
 class _Climb:
     """The function that is climbed: positions of the frames to log-densities of the tracks."""
 
@@ -131,7 +153,7 @@ class _Climb:
         """The best iterate of each track, F V 3, and the log-density of all, N steps+1."""
         f, v, c = start.shape
         free = start.new_zeros(f, v * c, 1, requires_grad=True)
-        adam = torch.optim.Adam([free], lr=lr)
+        adam = _Adam(free, lr)
         best, scores = start, torch.full((len(self.cut.tracks), steps + 1), -torch.inf).double()
         scores = scores.to(start.device)
         for step in range(steps + 1):
@@ -143,8 +165,8 @@ class _Climb:
             better = is_higher[self.cut.track_of_frame, None, None]
             best = torch.where(better, positions.detach(), best)
             if step < steps:
-                (free.grad,) = torch.autograd.grad(positions, free, -slope)
-                adam.step()
+                (gradient,) = torch.autograd.grad(positions, free, slope)
+                adam.climb(gradient)
         return best, scores.cpu().numpy()
 
     def moved(self, free: Tensor) -> Tensor:

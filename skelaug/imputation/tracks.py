@@ -144,11 +144,19 @@ class TrackWindows:
             values: F ...
             steps: An odd number.
         """
-        frames = [steps * self.form.stride(track.fps) for track in self.tracks]
-        if max(frames) == 1:
+        device = values.device
+        span = [steps * self.form.stride(track.fps) for track in self.tracks]
+        if max(span) == 1:
             return values
-        parts = torch.split(values, [len(track.positions) for track in self.tracks])
-        return torch.cat([_moving_mean(*one) for one in zip(parts, frames, strict=True)])
+        length = torch.tensor([len(track.positions) for track in self.tracks], device=device)
+        last = (length.cumsum(0) - 1)[self.track_of_frame, None]
+        first = last - (length - 1)[self.track_of_frame, None]
+        offset = torch.arange(-(max(span) // 2), max(span) // 2 + 1, device=device)
+        frame = torch.arange(len(values), device=device)[:, None]
+        around = torch.minimum(torch.maximum(frame + offset, first), last)
+        width = torch.tensor(span, device=device)[self.track_of_frame, None].to(values)
+        weight = (width / 2 + 0.5 - offset.abs()).clamp(0, 1) / width  # of an even one 1/2 at ends
+        return torch.einsum("fw...,fw->f...", values[around], weight)
 
     def body_of_frame(self) -> BodyFrames:
         """For each frame, F, the body frame of the window in whose middle it most nearly lies."""
@@ -231,20 +239,6 @@ def _triangle(frames: int) -> Tensor:
     """The weight of each frame of a window when windows are blended; never 0."""
     rising = torch.arange(1, frames + 1)
     return torch.minimum(rising, rising.flip(0))
-
-
-def _moving_mean(values: Tensor, frames: int) -> Tensor:
-    """The mean of T ... over `frames` frames around each; of an even number the ends count half."""
-    reach = frames // 2
-    if not reach:
-        return values
-    weight = values.new_ones(2 * reach + 1)
-    if frames % 2 == 0:
-        weight[0] = weight[-1] = 0.5
-    clock = torch.arange(len(values), device=values.device)[:, None]
-    around = clock + torch.arange(-reach, reach + 1, device=values.device)
-    found = values[around.clamp(0, len(values) - 1)]
-    return torch.einsum("tw...,w->t...", found, weight / frames)
 
 
 def _numbered(counts: Sequence[int]) -> Tensor:

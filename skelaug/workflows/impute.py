@@ -12,9 +12,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 
 from skelaug import __version__
@@ -23,7 +25,7 @@ from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.files import require_file, require_new, write_text
 from skelaug.models import MOTION_PRIORS
-from skelaug.place import Place, training_place
+from skelaug.place import Place, side_by_side, training_place
 from skelaug.progress import Progress, silent
 from skelaug.workflows.file_gaps import find_file_gaps
 from skelaug.workflows.imputation import Completed, complete
@@ -164,6 +166,11 @@ class _Job:
     def shards(self) -> int:
         return -(-len(self.file) // _SHARD)
 
+    @property
+    def workers(self) -> int:
+        """Groups of clips that are filled at the same time."""
+        return torch.get_num_threads() if self.place.device.type == "cpu" else 1
+
     def rows(self, shard: int) -> range:
         """The clips of a shard."""
         return range(shard * _SHARD, min((shard + 1) * _SHARD, len(self.file)))
@@ -210,6 +217,7 @@ class _Job:
         self.place.wait()
         self.resumed = self.shards - len(missing)
         choices = {choice.kind: choice for choice in self.findings.choices}
+        fill = partial(complete, completer=self.completer, choices=choices, config=self.config)
         schema = Schema(
             layout=file.layout,
             classes=file.classes,
@@ -222,14 +230,15 @@ class _Job:
         with progress("filling", total=len(file), done=done) as advance:
             for shard in missing[self.place.rank :: self.place.world]:
                 rows, clips, counts = self.rows(shard), [], Counter[str]()
-                for first in range(rows.start, rows.stop, _CLIPS_AT_ONCE):
-                    some = range(first, min(first + _CLIPS_AT_ONCE, rows.stop))
-                    read = {row: file[row] for row in some}
-                    done_clips = complete(read, self.completer, choices, self.config)
+                groups = (
+                    {row: file[row] for row in rows[first : first + _CLIPS_AT_ONCE]}
+                    for first in range(0, len(rows), _CLIPS_AT_ONCE)
+                )
+                for done_clips in side_by_side(fill, groups, self.workers):
                     for one in done_clips:
                         clips.append(one.clip)
                         counts.update(_counted(one))
-                    advance(len(some))
+                    advance(len(done_clips))
                 self.filled_clips += len(rows)
                 write_sequences(folder.path(shard), clips, schema, provenance=[dict(counts)])
         self.fill_seconds = time.monotonic() - started

@@ -7,13 +7,11 @@ depend on the number of threads.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,14 +20,11 @@ from pydantic import BaseModel
 
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
-from skelaug.place import one_thread_each
+from skelaug.place import side_by_side
 from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.recognizer import Preparation, Recognizer
 
 __all__ = ["Answers", "Piece", "Rejection", "answers", "cut", "spans"]
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Rejection(BaseModel, frozen=True):
@@ -116,7 +111,7 @@ def answers(
     batches = iter(lambda: list(islice(pieces, batch)), [])
     on_cpu = all(one.device.type == "cpu" for one in recognizers)
     workers = torch.get_num_threads() if on_cpu else 1
-    return _side_by_side(partial(_answer, recognizers), batches, workers)
+    return side_by_side(partial(_answer, recognizers), batches, workers)
 
 
 def _pieces(
@@ -147,20 +142,3 @@ def _answer(
     stacks = {key: np.stack(arrays) for key, arrays in prepared.items() if arrays}
     logits = [one.logits_of(stacks[one.preparation]) for one in recognizers] if pieces else []
     return Answers(pieces, logits, rejected)
-
-
-def _side_by_side(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Generator[Result]:
-    """The results in the order of the items, `workers` at the same time and one more waiting."""
-    with one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
-        coming: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                coming.append(pool.submit(work, item))
-                if len(coming) > workers:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:  # nobody waits for the rest after an interruption
-            pool.shutdown(cancel_futures=True)

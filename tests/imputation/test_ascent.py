@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from skelaug.imputation.ascent import _Adam
 from skelaug.imputation.ascent import ascend as ascend_together
 from skelaug.imputation.fillers import fill_linear
 from skelaug.imputation.tracks import Track, cut_windows, mean_motions
@@ -328,3 +329,14 @@ def test_a_span_that_has_no_middle_is_refused(form, linear_prior, make_track, sp
     cut = cut_windows(form, [make_track(12, (3, 2))])
     with pytest.raises(ValueError, match="span: expected an odd number of frames, got"):
         ascend_together(linear_prior, cut, start=linear_start(cut), span=span)
+
+
+def test_the_steps_are_those_of_adam_in_pytorch():
+    free, slopes = torch.zeros(5, 3, 1, dtype=torch.float64), torch.randn(12, 5, 3, 1).double()
+    theirs = free.clone().requires_grad_()
+    ours, adam = _Adam(free, 0.1), torch.optim.Adam([theirs], lr=0.1)
+    for slope in slopes:
+        ours.climb(slope)
+        theirs.grad = -slope
+        adam.step()
+        torch.testing.assert_close(free, theirs.detach(), rtol=1e-12, atol=1e-12)

@@ -102,3 +102,15 @@ def test_heads_give_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         q = head(_graphs(4, 5).float())
     assert q.mean.dtype == q.logvar.dtype == torch.float32
+
+
+def test_a_frozen_rezero_is_the_learned_one() -> None:
+    rezero = ReZero()
+    rezero.alpha.data.fill_(0.37)
+    x, y = torch.randn(2, 4, 5, generator=generator(0, 1))
+    learned = rezero(x, y).detach()
+    rezero.requires_grad_(requires_grad=False)
+    y.requires_grad_()
+    torch.testing.assert_close(rezero(x, y), learned)
+    (slope,) = torch.autograd.grad(rezero(x, y).sum(), y)
+    torch.testing.assert_close(slope, torch.full_like(y, 0.37))
