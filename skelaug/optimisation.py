@@ -35,7 +35,9 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
         warmup: Updates over which the rate rises linearly.
         warmup_epochs: The same in passes over the training clips, in place of `warmup`.
         decay: How the rate falls: ``linear`` to 0 from `decay_start` on, ``cosine`` to 0 after the
-            warm-up, or ``steps``, by a factor of ten at each of the `milestones`.
+            warm-up, ``steps``, by a factor of ten at each of the `milestones`, or ``exponential``,
+            by the same factor in each update down to `decay_to`.
+        decay_to: Share of the rate that ``exponential`` ends with.
         decay_start: Fraction of the updates after which ``linear`` begins; 1 = never.
         milestones: Fractions of the updates.
         weight_decay: Decoupled from the gradient in ``adamw``, part of it in ``sgd``.
@@ -55,7 +57,8 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
     lr: PositiveFloat = 1e-3
     warmup: NonNegativeInt = 0
     warmup_epochs: NonNegativeFloat | None = None
-    decay: Literal["linear", "cosine", "steps"] = "linear"
+    decay: Literal["linear", "cosine", "steps", "exponential"] = "linear"
+    decay_to: float = Field(default=0.01, gt=0.0, le=1.0)
     decay_start: float = Field(default=1.0, ge=0.0, le=1.0)
     milestones: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
     weight_decay: NonNegativeFloat = 0.0
@@ -84,6 +87,8 @@ class Optimisation(BaseModel, frozen=True, extra="forbid"):
     def _falling(self, step: int) -> float:
         if self.decay == "steps":
             return float(0.1 ** sum(step >= share * self.steps for share in self.milestones))
+        if self.decay == "exponential":
+            return float(self.decay_to ** (step / self.steps))
         start = self.warmup if self.decay == "cosine" else self.decay_start * self.steps
         if step < start:
             return 1.0

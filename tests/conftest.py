@@ -354,6 +354,44 @@ def make_recognizer(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def _filmed_clips(**options: object) -> list[SkeletonSequence]:
+    """The labelled clips with what a camera at the origin sees of them."""
+    filmed = []
+    for clip in _labelled_clips(**options):
+        x, y, z = np.moveaxis(clip.positions, -1, 0)
+        filmed.append(clip.replaced(keypoints=np.stack([-x / z, -y / z], axis=-1)))
+    return filmed
+
+
+@pytest.fixture
+def filmed_clips() -> Callable[..., list[SkeletonSequence]]:
+    """``filmed_clips(**options)``: the labelled clips, with exact keypoints."""
+    return _filmed_clips
+
+
+@pytest.fixture
+def make_lifter(tmp_path: Path) -> Callable[..., Path]:
+    """``make_lifter(name="lifter", frames=9, meta={})``: a run with random weights."""
+
+    def make(
+        name: str | Path = "lifter", *, frames: int = 9, meta: dict[str, Any] | None = None
+    ) -> Path:
+        from skelaug.checkpoint import Checkpoint, save_checkpoint
+        from skelaug.models import build
+        from skelaug.seeds import generator
+
+        layout = get_layout("kinect_20")
+        arguments = {"joints": 20, "features": 16, "depth": 1, "downsampling": 1, "heads": 2}
+        network = build("stcformer", arguments, generator=generator(5))
+        form = {"frames": frames, "fps": 30.0, "root": layout.root, "keypoints": "normalised"}
+        told = {"what": "lifter", "lifter": form, "flip": True, **(meta or {})}
+        checkpoint = Checkpoint("stcformer", arguments, network.state_dict(), layout, (), told)
+        save_checkpoint(tmp_path / name / "model.safetensors", checkpoint)
+        return tmp_path / name
+
+    return make
+
+
 @pytest.fixture
 def make_sequence() -> MakeSequence:
     """``make_sequence(label, name=, frames=, layout=, persons=, fps=, subject=, seed=, missing=)``.

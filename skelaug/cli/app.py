@@ -21,8 +21,10 @@ from skelaug.cli import (
     images,
     impute,
     info,
+    lift,
     models,
     predict,
+    refine,
     render,
     score,
     synth,
@@ -83,7 +85,9 @@ _mount(evaluate.evaluate, evaluate.EXAMPLES, name="eval")
 _mount(bench.bench, bench.EXAMPLES)
 _mount(advise.advise, advise.EXAMPLES)
 _mount(predict.predict, predict.EXAMPLES)
+_mount(lift.lift, lift.EXAMPLES)
 _mount(impute.impute, impute.EXAMPLES)
+_mount(refine.refine, refine.EXAMPLES)
 _mount(score.score, score.EXAMPLES)
 _mount(export.export, export.EXAMPLES)
 _mount(view.view, view.EXAMPLES)

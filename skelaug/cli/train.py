@@ -23,8 +23,10 @@ EXAMPLES = [
     "skelaug train action2motion data.h5 --out a2m --split subject=1,2 --dry-run",
     "skelaug train recognizer data.h5 --out r --split subject=1,2 --set optimisation.steps=9",
     "skelaug train recognizer data.h5 --out few --init-from kinect20 --set optimisation.steps=20",
+    "skelaug train refiner data.h5 --noisy noisy.h5 --out cleaner --split subject=1,2 --dry-run",
     "skelaug train hgvae data.h5 --out prior --split subject=1,2 --set optimisation.steps=20",
     "skelaug train hgvae data.h5 --out actions --set conditional=true --dry-run",
+    "skelaug train lifter filmed.h5 --out lifted --split subject=1,2 --dry-run",
     "skelaug train recognizer data.h5 --out ctr --preset paper --set model.name=ctr-gcn --dry-run",
     "skelaug train diffusion data.h5 --out run --split subject=1,2 --dry-run",
     "skelaug train diffusion data.h5 --out run --preset paper --dry-run --json",
@@ -37,6 +39,8 @@ _WORKFLOWS = {
     "action2motion": ("train_action2motion", "TrainAction2MotionConfig"),
     "actor": ("train_actor", "TrainActorConfig"),
     "hgvae": ("train_hgvae", "TrainHgvaeConfig"),
+    "lifter": ("train_lifter", "TrainLifterConfig"),
+    "refiner": ("train_refiner", "TrainRefinerConfig"),
 }
 
 
@@ -45,7 +49,8 @@ def train(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="What to train: diffusion, guide, recognizer, hgvae, action2motion or actor.",
+            help="What to train: diffusion, guide, recognizer, hgvae, lifter, refiner, "
+            "action2motion or actor.",
         ),
     ],
     data: Annotated[
@@ -85,6 +90,22 @@ def train(
             help="Further clips a recognizer learns from, synthetic ones for example.",
         ),
     ] = None,
+    noisy: Annotated[
+        Path | None,
+        typer.Option(
+            "--noisy",
+            metavar="FILE.h5",
+            help="For a refiner: the same clips with noisy poses, of a lifter or a sensor.",
+        ),
+    ] = None,
+    noise: Annotated[
+        Path | None,
+        typer.Option(
+            "--noise",
+            metavar="RUN",
+            help="In its place: a refiner's run, or its noise.safetensors, whose noise is put on.",
+        ),
+    ] = None,
     test: Annotated[
         str | None,
         typer.Option("--test", metavar="RULE", help="Test part; all that --split leaves if unset."),
@@ -119,6 +140,19 @@ def train(
     spread are in RUN/scores.json. With --set conditional=true it learns whole labelled clips, and
     `skelaug synth` draws from it. --set model.name=motion-vae or hm-vae are the paper's baselines.
 
+    lifter turns 2D poses into 3D ones for `skelaug lift`, from clips that have both: those that
+    `skelaug convert` makes of Human3.6M and HumanEva, one per camera. --set model.name=stcformer or
+    mixste, --set windows.frames=27, 81 or 243; --set keypoint_noise.share=1 draws the errors of a
+    detector onto exact 2D poses. The best step on held-out motions is kept; it is tested once on
+    the clips that --split leaves: MPJPE and P-MPJPE in mm, by action and their mean over actions.
+
+    refiner makes noisy 3D poses more accurate, see `skelaug refine`: DATA.h5 holds true poses,
+    --noisy the noisy ones under the same names; it reads 2D poses where a file has them. At its end
+    it is tested beside the noisy poses, every filter and a linear corrector, MPJPE and P-MPJPE in
+    mm, in RUN/scores.json and RUN/card.md. RUN/noise.safetensors is the noise that was found; with
+    --noise it makes noisy poses of other true ones. The paper's ablations are --set noise=identity
+    (wo CND) and --set diffusion=false.
+
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.
 
@@ -149,6 +183,8 @@ def train(
             "seed": seed,
             "init_from": init_from,
             "extra": {"file": extra} if extra else None,
+            "noisy": noisy,
+            "noise_model": noise,
         },
         resume=resume,
     )
@@ -186,7 +222,7 @@ def _show(report: TrainReport) -> None:
         return
     hidden = {"step", *report.best}
     facts |= {f"last {key}": value for key, value in report.log.items() if key not in hidden}
-    tables = ("classes", "confusion", "typicality")
+    tables = ("classes", "confusion", "typicality", "actions", "methods")
     facts |= {f"test {key}": value for key, value in report.scores.items() if key not in tables}
     facts |= {f"best {key}": value for key, value in report.best.items()}
     for by, own in report.scores.get("typicality", {}).items():
@@ -196,6 +232,17 @@ def _show(report: TrainReport) -> None:
     if "classes" in report.scores:
         rows = [[name, accuracy] for name, accuracy in report.scores["classes"].items()]
         render.table(["class", "test accuracy"], rows)
+    if "actions" in report.scores:
+        by_action = report.scores["actions"]
+        columns = [*next(iter(by_action.values()))]
+        rows = [[name, *(own[column] for column in columns)] for name, own in by_action.items()]
+        render.table(["test clips of", *(column.replace("_", " ") for column in columns)], rows)
+    if "methods" in report.scores:
+        errors = [
+            [name, f"{own['mpjpe']:.1f}", f"{own['p_mpjpe']:.1f}"]
+            for name, own in report.scores["methods"].items()
+        ]
+        render.table(["test error in mm", "MPJPE", "P-MPJPE"], errors)
 
 
 def _show_config(values: dict[str, Any], indent: str = "  ") -> None:

@@ -7,6 +7,8 @@
     ├── run.json            command, version, hashes of the inputs; no clock
     ├── model.safetensors   the weights to use, with everything needed to use them
     ├── sketch.safetensors  of a diffusion model: what tells copies of training clips
+    ├── corrector.safetensors  of a refiner: the model of the errors of noisy poses
+    ├── noise.safetensors   of a refiner: the same errors given true poses, to make noisy ones
     ├── state.pt            what --resume starts from
     ├── log.jsonl           losses by step; no clock, so that equal runs are equal
     ├── timing.jsonl        seconds by step
@@ -54,6 +56,8 @@ _FILES = (
     EXTRA,
     CONFUSION,
     "sketch.safetensors",
+    "corrector.safetensors",
+    "noise.safetensors",
     "state.pt",
     "log.jsonl",
     "timing.jsonl",

@@ -54,5 +54,44 @@ def card(checkpoint: Checkpoint, scores: Mapping[str, Any] | None = None) -> str
         "| action | clips |",
         "|---|---|",
         *(f"| {name} | {count} |" for name, count in counts.items()),
+        *_by_action((scores or {}).get("actions", {})),
+        *_methods((scores or {}).get("methods", {})),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _by_action(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of what the test clips of each action scored; nothing where none did."""
+    if not scores:
+        return []
+    columns = [*next(iter(scores.values()))]
+    return [
+        "",
+        f"| test clips of | {' | '.join(column.replace('_', ' ') for column in columns)} |",
+        f"|---|{'---|' * len(columns)}",
+        *(
+            f"| {name} | {' | '.join(f'{own[column]:.4g}' for column in columns)} |"
+            for name, own in scores.items()
+        ),
+    ]
+
+
+def _methods(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of what methods do on the test part; nothing where none was compared."""
+    if not found:
+        return []
+    actions = list(next(iter(found.values()))["actions"])
+    head = ["mean", *(action or "no label" for action in actions)]
+    rows = [
+        f"| {name} | {kind} | "
+        + " | ".join(f"{e[key]:.1f}" for e in (own, *(own["actions"][a] for a in actions)))
+        + " |"
+        for key, kind in (("mpjpe", "MPJPE"), ("p_mpjpe", "P-MPJPE"))
+        for name, own in found.items()
+    ]
+    return [
+        "",
+        f"| test part, mm | | {' | '.join(head)} |",
+        f"|---|---|{'---|' * len(head)}",
+        *rows,
+    ]

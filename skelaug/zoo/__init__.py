@@ -65,7 +65,7 @@ def find_weights(model: Path, role: str) -> Path:
 
     Args:
         model: What `find_model` returned.
-        role: ``diffusion``, ``guide``, ``recognizer``, ``hgvae`` (the motion prior of `impute` and
+        role: ``diffusion``, ``guide``, ``recognizer``, ``refiner``, ``hgvae`` (of `impute` and
             `score`) or another file name without its ending.
 
     Raises:

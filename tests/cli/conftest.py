@@ -13,16 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import torch
 import yaml
 
 from skelaug import zoo
+from skelaug.checkpoint import Checkpoint, save_checkpoint
 from skelaug.cli.app import run
 from skelaug.data.store import SequenceFile
 from skelaug.image.codec import ImageCodec, fitted_codec
 from skelaug.image.store import ImageSchema, write_images
+from skelaug.models import build
+from skelaug.refinement.noise_model import NoiseModel
+from skelaug.seeds import generator
+from skelaug.skeleton.camera import pixel_keypoints
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.layouts import get_layout
 from skelaug.skeleton.sequence import SkeletonSequence, Source
+from skelaug.workflows.noise_file import CORRECTOR, NOISE, save_noise
 
 RECIPE = """\
 file: poses.npz
@@ -127,6 +134,35 @@ def _with_gap(clip: SkeletonSequence) -> SkeletonSequence:
     return clip.replaced(observed=observed, positions=positions, confidence=confidence)
 
 
+def _shivering(clip: SkeletonSequence) -> SkeletonSequence:
+    """The clip with white noise about a root that stays."""
+    noise = np.random.default_rng(clip.num_frames).normal(0, 0.01, clip.positions.shape)
+    noise[:, :, clip.layout.root] = 0
+    return clip.replaced(positions=clip.positions + noise.astype(np.float32))
+
+
+def _write_refiner(folder: Path) -> None:
+    """A refiner that has learnt nothing, and a noise model of white noise."""
+    layout = get_layout("kinect_20")
+    arguments = {"joints": 20, "keypoints": False, "features": 16, "depth": 1, "heads": 2}
+    network = build("pose-denoiser", arguments, generator=generator(0))
+    meta = {"what": "refiner", "refiner": {"frames": 9, "fps": 30.0, "unit": 0.01}}
+    checkpoint = Checkpoint("pose-denoiser", arguments, network.state_dict(), layout, (), meta)
+    save_checkpoint(folder / "model.safetensors", checkpoint)
+    size = 3 * (layout.num_joints - 1)
+    noise = NoiseModel(
+        joints=layout.num_joints,
+        root=layout.root,
+        with_keypoints=False,
+        mean_error=torch.zeros(size).double(),
+        mean_condition=torch.zeros(size).double(),
+        regression=torch.zeros(size, size).double(),
+        cholesky=0.01 * torch.eye(size).double(),
+    )
+    for name in (CORRECTOR, NOISE):
+        save_noise(folder / name, noise, layout, 30.0)
+
+
 def _layout(joints: list[str]) -> str:
     return yaml.safe_dump({"name": "mine", "joints": joints, "parents": [None, *joints[:-1]]})
 
@@ -147,11 +183,14 @@ def sandbox(
     make_model: Callable,
     make_recognizer: Callable,
     make_prior: Callable,
+    filmed_clips: Callable[..., list],
+    make_lifter: Callable,
 ) -> Path:
     """The current folder of a test: data.h5, gaps.h5, synthetic.h5, kicks.h5, images.h5, raw files.
 
     A tiny model with random weights stands in for the packaged one; `recognizer`, `bones`,
-    `prior` and `vae` are such runs.
+    `prior`, `vae`, `lifter` and `refiner` are such runs. In filmed.h5 the clips have 2D poses, of
+    which pixels.npz holds some in pixels; noisy.h5 holds the clips of data.h5 with noise.
     """
     full = _everything / "files"
     if not full.exists():
@@ -159,6 +198,7 @@ def sandbox(
         clips = labelled_clips()
         write_file(full / "data.h5", clips)
         write_file(full / "gaps.h5", [_with_gap(clip) for clip in clips], has_confidence=True)
+        write_file(full / "noisy.h5", [_shivering(clip) for clip in clips])
         drawn = [
             clip.replaced(name=f"synthetic {clip.name}", source=Source.SYNTHETIC, seed=7)
             for clip in labelled_clips(missing=0.01)
@@ -182,8 +222,15 @@ def sandbox(
         (full / "poses.yaml").write_text(RECIPE)
         _raw_recordings(full)
         (full / "my_layout.yaml").write_text(_layout(["hip", "chest", "head"]))
+        filmed = filmed_clips()
+        write_file(full / "filmed.h5", filmed, has_keypoints=True)
+        seen = {f"take {k}": clip.keypoints[:, 0] for k, clip in enumerate(filmed[:3])}
+        pixels = {name: pixel_keypoints(view, (640, 480)) for name, view in seen.items()}
+        np.savez(full / "pixels.npz", **pixels)
+        make_lifter(full / "lifter")
         make_recognizer(full / "recognizer")
         make_recognizer(full / "bones", streams=("bone",), seed=1)
+        _write_refiner(full / "refiner")
         make_prior(full / "prior")
         make_prior(full / "vae", kind="motion-vae")
     folder = tmp_path / "sandbox"

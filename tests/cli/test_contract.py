@@ -22,7 +22,19 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = typer.main.get_command(app).commands
 MODULES = {"eval": "evaluate"}
 TAKES_LONG = {"train", "eval", "export", "bench", "advise"}  # they train or trace networks
-WRITES = {"convert", "export", "images", "impute", "predict", "score", "synth", "train", "view"}
+WRITES = {
+    "convert",
+    "export",
+    "images",
+    "impute",
+    "lift",
+    "predict",
+    "refine",
+    "score",
+    "synth",
+    "train",
+    "view",
+}
 HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "yaml", "PIL", "safetensors"}
 
 
@@ -151,7 +163,7 @@ def test_a_mistake_on_the_command_line_is_one_line_that_says_where_help_is(skela
     "command",
     [
         *("info", "view", "images", "train", "synth", "eval", "predict", "export", "bench"),
-        *("advise", "impute", "score"),
+        *("advise", "impute", "lift", "score"),
     ],
 )
 def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
@@ -163,6 +175,7 @@ def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
         "eval": ["nowhere.h5", "kicks.h5"],
         "export": ["nowhere.h5", "a.onnx"],
         "bench": ["incremental", "nowhere.h5"],
+        "lift": ["nowhere.h5", "--model", "lifter"],
     }.get(command, ["nowhere.h5"])
     failed = skelaug(command, *arguments)
     assert failed.code == 5, failed.err
