@@ -13,14 +13,12 @@ from skelaug.imputation.tracks import Track
 from skelaug.imputation.typicality import LogDensities, log_densities
 from skelaug.metrics.detection import Auroc, auroc, below_band
 from skelaug.metrics.intervals import Interval, Share, interval_of, share_of
+from skelaug.workflows.clip_scores import FEWEST
 from skelaug.workflows.motion_prior import TrainedPrior, UsualDensity
 from skelaug.workflows.study_occlusions import OCCLUSIONS, occluded
 from skelaug.workflows.study_windows import StudyWindows
 
-__all__ = ["FEWEST", "Case", "Detection", "cases", "detect", "usual_of"]
-
-FEWEST = 8
-"""Clips that say what is usual at least."""
+__all__ = ["Case", "Detection", "cases", "detect", "usual_of"]
 
 
 @dataclass(frozen=True, eq=False)

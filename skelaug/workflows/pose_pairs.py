@@ -18,9 +18,10 @@ from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file
 from skelaug.seeds import Stream, generator
+from skelaug.skeleton.camera import check_normalised
 from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.noise_file import load_noise
-from skelaug.workflows.refinement import LARGEST_KEYPOINT, known_keypoints
+from skelaug.workflows.refinement import known_keypoints
 
 __all__ = ["NoisyClips", "PosePair", "corrupted_clips", "matching_clips", "pose_pairs"]
 
@@ -158,11 +159,7 @@ def pose_pairs(
             if not np.isfinite(both).all() or (with_keypoints and keypoints is None):
                 yield None
                 continue
-            if keypoints is not None and np.abs(keypoints).max() > LARGEST_KEYPOINT:
-                raise DataError(
-                    f"{noisy.path}: clip {true.name!r}: expected normalised 2D poses, at most "
-                    f"{LARGEST_KEYPOINT:g}, got {np.abs(keypoints).max():g}; divide pixels by half "
-                    f"the image's width"
-                )
+            if keypoints is not None:
+                check_normalised(keypoints, where=f"{noisy.path}: clip {true.name!r}")
             x0, xn = (poses - poses[:, [root]] for poses in both)
             yield PosePair(x0, xn, keypoints, true.fps, true.label)

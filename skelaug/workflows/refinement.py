@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skelaug.errors import DataError
 from skelaug.metrics.plausibility import bone_length_variation, mean_magnitude
 from skelaug.metrics.pose_error import mpjpe, p_mpjpe
 from skelaug.refinement.filters import FILTERS
+from skelaug.skeleton.camera import check_normalised
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import SkeletonSequence, Source
 from skelaug.workflows.prediction_batches import Rejection
 
 __all__ = [
-    "LARGEST_KEYPOINT",
     "Corrector",
     "PoseTrack",
     "Refined",
@@ -26,8 +27,6 @@ __all__ = [
     "known_keypoints",
     "refine_clips",
 ]
-
-LARGEST_KEYPOINT = 2.0  # the image is 2 wide; a joint may lie beside it, but not in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,12 +181,10 @@ def _fault(clip: SkeletonSequence, slot: int, *, reads_keypoints: bool) -> str:
         return ""
     if clip.keypoints is None or known_keypoints(clip.keypoints[:, slot]) is None:
         return "a joint of the 2D pose was never detected, and the model reads 2D poses"
-    largest = float(np.nanmax(np.abs(clip.keypoints[:, slot])))
-    if largest > LARGEST_KEYPOINT:
-        return (
-            f"expected normalised 2D poses, at most {LARGEST_KEYPOINT:g}, got {largest:g}; "
-            f"divide pixels by half the image's width"
-        )
+    try:
+        check_normalised(clip.keypoints[:, slot], where="2D pose")
+    except DataError as error:
+        return str(error)
     return ""
 
 

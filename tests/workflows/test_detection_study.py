@@ -9,7 +9,8 @@ from scipy.stats import norm
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.imputation.typicality import log_densities
-from skelaug.workflows.detection_study import FEWEST, cases, detect, usual_of
+from skelaug.workflows.clip_scores import FEWEST
+from skelaug.workflows.detection_study import cases, detect, usual_of
 from skelaug.workflows.motion_prior import UsualDensity, load_prior
 from skelaug.workflows.study_occlusions import OCCLUSIONS
 from skelaug.workflows.study_windows import whole_windows

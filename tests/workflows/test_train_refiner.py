@@ -259,7 +259,7 @@ def test_2d_poses_in_pixels_are_refused(settings, tmp_path, labelled_clips, writ
     clips = [erring(clip, keypoints=True) for clip in labelled_clips(layout="sbu_15")]
     clips = [clip.replaced(keypoints=300 * clip.keypoints) for clip in clips]
     pixels = write_file(tmp_path / "pixels.h5", clips, has_keypoints=True)
-    with pytest.raises(DataError, match="expected normalised 2D poses"):
+    with pytest.raises(DataError, match="expected 2D poses normalised by the image width"):
         run(settings(noisy=pixels), device="cpu")
 
 
