@@ -42,6 +42,12 @@ def lift(
     model: Annotated[
         str, typer.Option("--model", metavar="RUN", help="Run of `skelaug train lifter`.")
     ],
+    folds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fold", metavar="RUN", help="Lifter trained without some performers; may be repeated."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -100,15 +106,17 @@ def lift(
 
     All clips are lifted, those that the model learnt from too, as `skelaug train refiner` needs
     them; the output's provenance holds the split of the model. On training clips a lifter errs less
-    than on others. --part test lifts one part only. --set keypoint_noise.share=1 draws the errors
-    of a detector onto exact 2D poses first; --set flip=false does without mirror images.
+    than on others; with --fold a clip that the model learnt from is lifted by a fold that does not
+    know its performer (cross-fitting). --part test lifts one part only. --set
+    keypoint_noise.share=1 draws the errors of a detector onto exact 2D poses first; --set
+    flip=false does without mirror images.
 
     A killed command goes on with --resume. Exit code 6: some clips were rejected and are not in the
     output: no detection, a joint missing for longer than --longest-gap, or pixels that are not
     normalised.
 
-    JSON: data, output, model, kind, part, clips, lifted, frames, rejected (name, reason), warnings,
-    resumed_shards, seconds, frames_per_second, dry_run.
+    JSON: data, output, model, kind, part, clips, lifted, by_folds, frames, rejected (name,
+    reason), warnings, resumed_shards, seconds, frames_per_second, dry_run.
     """
     from skelaug.config import load
     from skelaug.workflows import lift as workflow
@@ -122,6 +130,7 @@ def lift(
             "data": poses,
             "out": output or poses.with_name(f"{poses.stem}.lifted.h5"),
             "model": model,
+            "folds": folds,
             "size": size,
             "fps": fps,
             "part": None if part == "all" else part,
@@ -159,5 +168,7 @@ def _show(report: LiftReport) -> None:
             "frames per second": report.frames_per_second,
         }
     )
+    if report.by_folds:
+        render.line(f"{report.by_folds} clips were lifted by folds")
     if report.rejected:
         render.table(["not lifted", "because"], [(one.name, one.reason) for one in report.rejected])

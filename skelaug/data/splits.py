@@ -11,6 +11,8 @@ subject=1,3-5  the clips of these subjects train; likewise camera= and setup=; `
 name=FILE      the clips named in a text file train, one name per line
 =============  ====================================================================================
 
+Rules may be joined, ``official and subject=1,3``: the clips that all of them name train.
+
 Published protocols go by the names of the clips, so they hold in a file of several data sets. Where
 a protocol has published counts and the file has others, a note says so.
 """
@@ -61,6 +63,7 @@ _H36M = re.compile(
 )
 _H36M_TRAINING = (1, 5, 6, 7, 8)
 _NTU_60_SETUPS = 17
+_AND = re.compile(r" and (?=(?:official|xsub|xview|xset)(?: |$)|(?:subject|camera|setup|name)=)")
 
 # Training and test clips of the complete sets without the 302 or 535 unusable ones.
 _EXPECTED = {
@@ -166,6 +169,9 @@ def _chosen(clips: HasClips, rule: str) -> tuple[NDArray[np.bool_], list[str]]:
     """The clips that a rule names, and notes on it."""
     if not rule:
         return np.ones(len(clips.names), dtype=np.bool_), []
+    if len(parts := _AND.split(rule)) > 1:
+        # what is noted of a part, its counts, does not hold for what the parts have in common
+        return np.logical_and.reduce([_chosen(clips, part)[0] for part in parts]), []
     if rule in _PROTOCOLS:
         return _by_protocol(clips.names, rule)
     return _by_key(clips, rule), []

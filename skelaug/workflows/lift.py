@@ -7,7 +7,7 @@ and a killed run goes on where it stopped, bit for bit.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.keypoint_source import KeypointSource, open_keypoints
 from skelaug.workflows.lift_report import LiftConfig, LiftReport
 from skelaug.workflows.lifter import TrainedLifter, load_lifter
+from skelaug.workflows.lifter_folds import lifter_folds
 from skelaug.workflows.lifter_input import filled_keypoints
 from skelaug.workflows.prediction_batches import Rejection
 from skelaug.workflows.provenance import file_hashes, provenance_record, write_run_record
@@ -59,13 +60,13 @@ def run(
     require_new(config.out, force=force or is_half_done, inputs=[config.data])
     require_file(config.data)
     with training_place(device) as place:
-        lifter = load_lifter(config.model, device=place.device)
+        lifters = [load_lifter(name, device=place.device) for name in (config.model, *config.folds)]
         if config.flip is not None:
-            lifter = replace(lifter, flip=config.flip)
+            lifters = [replace(lifter, flip=config.flip) for lifter in lifters]
         with open_keypoints(
-            config.data, layout=lifter.layout, size=config.size, fps=config.fps
+            config.data, layout=lifters[0].layout, size=config.size, fps=config.fps
         ) as source:
-            job = _Job(config, source, lifter, place)
+            job = _Job(config, source, lifters, place)
             if dry_run:
                 return job.report(seconds=time.monotonic() - started, dry_run=True)
             folder = ShardFolder(config.out, count=job.shards, plan=job.plan())
@@ -131,10 +132,16 @@ class _Job:
     """One command: its file, its model, and what is counted."""
 
     def __init__(
-        self, config: LiftConfig, source: KeypointSource, lifter: TrainedLifter, place: Place
+        self,
+        config: LiftConfig,
+        source: KeypointSource,
+        lifters: Sequence[TrainedLifter],
+        place: Place,
     ) -> None:
-        self.config, self.source, self.lifter, self.place = config, source, lifter, place
+        self.config, self.source, self.place = config, source, place
+        self.lifter = lifter = lifters[0]
         lifter.check_clips(source.layout, where=str(source.path))
+        self.folds = lifter_folds(source, lifter, lifters[1:], where=str(source.path))
         self.rows = self._chosen()
         self.warnings = tempo_warnings(
             source.fps[self.rows],
@@ -142,7 +149,7 @@ class _Job:
             where=source.path.name,
             whose=f"model {lifter.name} knows",
         )
-        self.inputs: Mapping[str, str] = file_hashes([config.data, lifter.path])
+        self.inputs: Mapping[str, str] = file_hashes([config.data, *(one.path for one in lifters)])
         self.rejected: list[Rejection] = []
         self.lifted = self.frames = self.resumed = self.own_frames = 0
         self.lift_seconds = 0.0
@@ -175,9 +182,9 @@ class _Job:
 
     def plan(self) -> dict[str, Any]:
         """What decides the content of the shards."""
-        settings = self.config.model_dump(mode="json", exclude={"out", "data", "model"})
-        data, model = self.inputs.values()
-        return {**settings, "data": data, "model": model, "version": __version__}
+        settings = self.config.model_dump(mode="json", exclude={"out", "data", "model", "folds"})
+        hashes = list(self.inputs.values())
+        return {**settings, "inputs": hashes, "version": __version__}
 
     def fill(self, folder: ShardFolder, progress: Progress) -> None:
         """Write the shards that are missing."""
@@ -198,7 +205,9 @@ class _Job:
                 for row in self.some(shard):
                     try:
                         clips.append(
-                            lifted_clip(self.source.load(row), self.lifter, self.config, row=row)
+                            lifted_clip(
+                                self.source.load(row), self.folds.of(row), self.config, row=row
+                            )
                         )
                         self.own_frames += clips[-1].num_frames
                     except DataError as error:
@@ -230,6 +239,7 @@ class _Job:
         record = {
             **provenance_record("lift", self.config, self.inputs),
             "lifter": {key: meta.get(key) for key in ("split", "data", "keypoint_noise")},
+            "folds": [one.checkpoint.meta.get("split") for one in self.folds.lifters[1:]],
         }
         provenance = [*self.source.provenance, record]
         folder.join(classes=self.source.classes, provenance=provenance)
@@ -245,6 +255,7 @@ class _Job:
             part=config.part,
             clips=len(self.rows),
             lifted=self.lifted,
+            by_folds=sum(self.folds.chosen[row] > 0 for row in self.rows),
             frames=self.frames,
             rejected=self.rejected,
             warnings=self.warnings,

@@ -20,6 +20,8 @@ class LiftConfig(BaseModel, frozen=True, extra="forbid"):
         data: A sequence file with 2D poses, or an .npz of keypoints in pixels.
         out: The sequence file to write.
         model: Run directory or safetensors file of a lifter.
+        folds: Further lifters, each trained without some performers of the model's training part:
+            a clip that the model learnt from is lifted by one that does not know its performer.
         size: Of the image of an .npz, ``WxH`` in pixels.
         fps: Frames per second of an .npz.
         part: ``train`` or ``test``: only that part of the clips.
@@ -34,6 +36,7 @@ class LiftConfig(BaseModel, frozen=True, extra="forbid"):
     data: Path
     out: Path
     model: str
+    folds: tuple[str, ...] = ()
     size: str = ""
     fps: PositiveFloat | None = None
     part: Literal["all", "train", "test"] = "all"
@@ -55,6 +58,7 @@ class LiftReport(BaseModel, frozen=True):
         part: Which clips were asked for.
         clips: How many these are.
         lifted: How many were written.
+        by_folds: Clips that a fold lifted in place of the model.
         frames: Their frames.
         rejected: The others, and why.
         warnings: What should be known beside.
@@ -71,6 +75,7 @@ class LiftReport(BaseModel, frozen=True):
     part: str
     clips: int
     lifted: int
+    by_folds: int
     frames: int
     rejected: list[Rejection]
     warnings: list[str]

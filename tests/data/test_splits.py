@@ -138,6 +138,17 @@ def test_names_come_from_a_file(tmp_path: Path) -> None:
     assert split_clips(clips(["a", "b", "c"]), f"name={path}").train.tolist() == [1, 2]
 
 
+def test_joined_rules_name_what_all_of_them_name(tmp_path: Path) -> None:
+    names = [f"a1_s{subject}_t1" for subject in range(1, 9)]
+    file = clips(names, subjects=list(range(1, 9)))
+    split = split_clips(file, "official and subject=1-4")
+    assert split.train.tolist() == [0, 2]
+    assert split.test.tolist() == [1, 3, 4, 5, 6, 7]
+    (tmp_path / "these and those.txt").write_text("a1_s3_t1\na1_s4_t1\n")
+    split = split_clips(file, f"official and name={tmp_path / 'these and those.txt'} and subject=3")
+    assert split.train.tolist() == [2]
+
+
 def test_a_name_that_is_not_in_the_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_text("b\nz\n", encoding="utf-8")

@@ -179,3 +179,31 @@ def test_3d_poses_alone_and_other_joints_are_refused(
     others = write_file(tmp_path / "o.h5", filmed_clips(layout="sbu_15"), has_keypoints=True)
     with pytest.raises(DataError, match="kinect_20"):
         workflow.run(settings(data=others))
+
+
+@pytest.fixture
+def folds(make_lifter):
+    """Two lifters that each know one of the performers that the model learnt from."""
+    return tuple(
+        str(make_lifter(f"knows{subject}", meta={"subjects": [subject]}, seed=subject))
+        for subject in (1, 2)
+    )
+
+
+def test_no_training_clip_is_lifted_by_a_model_that_knows_its_performer(settings, folds):
+    told = settings(folds=folds)
+    report = workflow.run(told)
+    assert (report.lifted, report.by_folds) == (24, 16)
+    expected = {3: load_lifter(told.model), 2: load_lifter(folds[0]), 1: load_lifter(folds[1])}
+    with SequenceFile(told.out) as file:
+        for clip in file:
+            poses = expected[clip.subject].lift(clip.keypoints[:, 0], clip.fps)
+            np.testing.assert_array_equal(clip.positions[:, 0], poses)
+
+
+def test_folds_that_know_every_performer_are_refused(settings, folds, make_lifter):
+    with pytest.raises(DataError, match="expected a fold without subject 1, got folds that all"):
+        workflow.run(settings(folds=folds[:1]))
+    everything = make_lifter("everything", meta={"subjects": [1, 2]})
+    with pytest.raises(UsageError, match="trained on all clips of its file"):
+        workflow.run(settings(model=str(everything), folds=folds))
