@@ -47,18 +47,18 @@ def main() -> None:
             interval_of([100 * run.best[f"accuracy_at_{level}"] for run in runs])
             for level in (0, 500)
         )
-        pace = [1000 / run.steps_per_second for run in runs if run.steps_per_second]
+        pace = 1000 / _run(options, name, 0, dry_run=True).steps_per_second
         print(
             f"| {title} | {runs[0].parameters / 1e6:.2f} M | {steps.mean:.0f} ± "
             f"{steps.half_width:.0f} | {clean.mean:.1f} ± {clean.half_width:.1f} | "
             f"{noisy.mean:.1f} ± {noisy.half_width:.1f} | "
-            f"{sum(pace) / len(pace) if pace else float('nan'):.0f} |",
+            f"{pace:.0f} |",
             flush=True,
         )
 
 
-def _run(options: argparse.Namespace, name: str, seed: int) -> TrainReport:
-    """One training, done before or now."""
+def _run(options: argparse.Namespace, name: str, seed: int, dry_run: bool = False) -> TrainReport:
+    """One training, done before or now; or a few steps of it, timed."""
     config = resolve(
         train_guide.TrainGuideConfig,
         train_guide.PRESETS,
@@ -71,12 +71,12 @@ def _run(options: argparse.Namespace, name: str, seed: int) -> TrainReport:
         ],
         flags={
             "data": options.data,
-            "out": options.out / f"{name}-{seed}",
+            "out": options.out / ("timed" if dry_run else f"{name}-{seed}"),
             "split": options.split,
             "seed": seed,
         },
     )
-    return train_guide.run(config, resume=True)
+    return train_guide.run(config, resume=not dry_run, dry_run=dry_run)
 
 
 if __name__ == "__main__":
