@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--keypoints", nargs="+", default=["exact", "noisy"])
     parser.add_argument("--seeds", type=int, default=3, help="of the refiner")
     parser.add_argument("--lifter-steps", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=600, help="of the refiner")
+    parser.add_argument("--steps", type=int, default=150, help="of the refiner")
     parser.add_argument("--ablation", action="store_true", help="Table III too")
     parser.add_argument("--cross-fitted", action="store_true")
     options = parser.parse_args()
@@ -146,6 +146,7 @@ def _refined(options: argparse.Namespace, noisy: Path, frames: int, variant: str
         f"hop={frames // 3}",
         f"optimisation.steps={options.steps}",
         f"optimisation.batch={round(FRAMES_PER_REFINER_UPDATE / frames)}",
+        "mirror=0",  # the same three cameras film the same people in both parts
         *VARIANTS[variant],
     ]
     config = resolve(

@@ -8,16 +8,18 @@ t frames, v joints, c features.
 What the paper leaves open: the step goes through waves and an MLP once, and a linear map of each
 block adds it before the second attention. L is 4 in its text and 8 in its table IV. Departures: the
 last layer begins at zero, so that an untrained network corrects nothing; the condition is optional,
-for poses that no camera saw.
+for poses that no camera saw; and as an option an estimate from each frame alone is added, so that
+the blocks learn what it leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from skelaug.models.frame_estimate import FrameEstimate
 from skelaug.models.layers import UnroundedLinear, sinusoid
 from skelaug.models.stc import FeedForward, STCModule, part_of_joint
 from skelaug.shapes import check_shape
@@ -71,12 +73,13 @@ class PoseDenoiser(nn.Module):
             embeddings out, which are scaled to next to nothing (see `skelaug.models.stc`).
         heads: Heads of each half of the channels.
         dropout: Dropout inside and after every MLP.
+        frame_estimate: Sizes of a `FrameEstimate` that is added: ``steps`` and ``width``.
 
     Raises:
         ValueError: A size does not fit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         joints: int,
         *,
@@ -86,11 +89,14 @@ class PoseDenoiser(nn.Module):
         parts: Sequence[Sequence[int]] | None = None,
         heads: int = 8,
         dropout: float = 0.1,
+        frame_estimate: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         part_of = part_of_joint(parts, joints)
         self.joints, self.reads_keypoints, self.features = joints, keypoints, features
-        self.read = UnroundedLinear(5 if keypoints else 3, features)
+        channels = 5 if keypoints else 3
+        estimated = 0 if frame_estimate is None else 3
+        self.read = UnroundedLinear(channels + estimated, features)
         self.embed_step = nn.Sequential(
             nn.Linear(features, 4 * features), nn.GELU(), nn.Linear(4 * features, features)
         )
@@ -101,6 +107,9 @@ class PoseDenoiser(nn.Module):
         self.write = UnroundedLinear(features, 3)
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
+        self.estimate: FrameEstimate | None = None
+        if frame_estimate is not None:
+            self.estimate = FrameEstimate(joints, channels=channels, **frame_estimate)
 
     def forward(self, x: Tensor, step: Tensor, keypoints: Tensor | None = None) -> Tensor:
         """The error in x.
@@ -130,8 +139,11 @@ class PoseDenoiser(nn.Module):
             raise ValueError("keypoints: expected None from a network that does not read them")
         waves = sinusoid(step, self.features).to(self.read.weight.dtype)
         embedded = self.embed_step(waves)
-        h = self.read(told)
+        estimate = None if self.estimate is None else self.estimate(x, step, keypoints)
+        h = self.read(told if estimate is None else torch.cat([told, estimate], dim=-1))
         for block in self.blocks:
             h = block(h, embedded)
         error: Tensor = self.write(h)
+        if estimate is not None:
+            error = error + estimate
         return error.to(x.dtype)

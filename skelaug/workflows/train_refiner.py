@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from skelaug.errors import DataError, UsageError
 from skelaug.files import sha256
 from skelaug.learner import Batches
 from skelaug.models import REFINERS
+from skelaug.models.frame_estimate import FrameEstimate
 from skelaug.models.pose_losses import joint_distance
 from skelaug.optimisation import batch_indices
 from skelaug.place import Place
@@ -23,6 +24,7 @@ from skelaug.progress import Progress, silent
 from skelaug.refinement.process import cosine_process, flipped
 from skelaug.seeds import Stream, generator
 from skelaug.skeleton.windows import window_frames
+from skelaug.workflows.frame_lessons import FrameEstimateConfig, fitted_frame_estimate
 from skelaug.workflows.noise_file import load_noise
 from skelaug.workflows.pose_pairs import NoisyClips, corrupted_clips, matching_clips, pose_pairs
 from skelaug.workflows.refiner import RefinerForm, load_refiner
@@ -50,6 +52,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "frames": 27,
         "hop": 9,
         "mirror": 0.5,
+        "frame_estimate": {},
         "optimisation": {
             "steps": 1000,
             "max_epochs": 200,
@@ -96,6 +99,8 @@ class TrainRefinerConfig(TrainingConfig, frozen=True, extra="forbid"):
         frames: Frames of a window.
         hop: Frames between windows.
         keypoints: Whether the network reads 2D poses; ``auto`` if the files have some.
+        frame_estimate: The estimate of the error from each frame alone that the network adds to,
+            fitted before it; None = none, as in the paper.
         noise: What the network learns to undo: ``conditional``, errors drawn from the noise model
             given the noisy pose, or ``identity``, the errors themselves (Table III, wo CND).
         persistent: Whether drawn errors of neighbouring frames are correlated as the real ones.
@@ -113,6 +118,7 @@ class TrainRefinerConfig(TrainingConfig, frozen=True, extra="forbid"):
     frames: PositiveInt = 27
     hop: PositiveInt = 9
     keypoints: Literal["auto"] | bool = "auto"
+    frame_estimate: FrameEstimateConfig | None = None
     noise: Literal["conditional", "identity"] = "conditional"
     persistent: bool = True
     diffusion: bool = True
@@ -168,6 +174,7 @@ def run(
         network=partial(_network, config),
         batches=partial(_batches, config),
         loss=lambda pairs: RefinerLoss(),
+        initial=partial(_initial, config) if config.frame_estimate else None,
         meta={"noise": config.noise, "diffusion": config.diffusion},
         inputs=source.inputs(),
         conclude=source.test,
@@ -292,13 +299,35 @@ class _Source:
 
 
 def _network(config: TrainRefinerConfig, pairs: TrainingPairs) -> tuple[str, dict[str, Any]]:
-    sizes = {"joints": pairs.layout.num_joints, "keypoints": pairs.form.keypoints}
+    sizes: dict[str, Any] = {
+        "joints": pairs.layout.num_joints,
+        "keypoints": pairs.form.keypoints,
+    }
+    if (estimate := config.frame_estimate) is not None:
+        sizes["frame_estimate"] = {"steps": config.diffusion_steps, "width": estimate.width}
     taken = sorted({*sizes} & {*config.model.arguments})
     if taken:
         raise UsageError(
             f"model.arguments: {', '.join(taken)} follow from the files; leave them out"
         )
     return config.model.name, {**sizes, **config.model.arguments}
+
+
+def _initial(config: TrainRefinerConfig, pairs: TrainingPairs, network: nn.Module) -> list[str]:
+    """Fit the frame estimate that the network adds to."""
+    estimate = network.get_submodule("estimate")
+    assert isinstance(estimate, FrameEstimate)
+    assert config.frame_estimate is not None
+    fitted_frame_estimate(
+        config.frame_estimate,
+        estimate,
+        _batches(config, pairs, config.optimisation.batch),
+        cosine_process(config.diffusion_steps),
+        unit=pairs.form.unit,
+        last_only=not config.diffusion,
+        seed=config.seed,
+    )
+    return [f"errors of single frames, {config.frame_estimate.updates} updates"]
 
 
 def _batches(config: TrainRefinerConfig, pairs: TrainingPairs, batch: int) -> Batches:
