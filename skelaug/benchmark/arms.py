@@ -12,7 +12,7 @@ from typing import Literal
 
 from skelaug.errors import UsageError, did_you_mean
 
-__all__ = ["ARMS", "Arm", "choose_arms"]
+__all__ = ["ARMS", "SAMPLED", "Arm", "choose_arms"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Arm:
     Attributes:
         name: As in tables.
         meaning: What is special about it, in a few words.
-        extra: Where further clips come from: ``copies`` of the real clips, the ``generator``,
+        extra: Where further clips come from: ``copies`` of the real clips, ``noisy`` copies with
+            the errors of a sensor, the ``generator``,
             ``pseudo`` (the unlabelled clips with labels of a recognizer), ``bound`` (the
             generator's own real clips); empty = none.
         augment: Whether clips are varied while learning.
@@ -30,6 +31,7 @@ class Arm:
             ``generator``'s clips; empty = nothing.
         rounds: How often pseudo-labels are made, each time by the recognizer of the time before.
         is_bound: Whether it uses clips that the user of the benchmark's answer would not have.
+        is_extra: Whether it only takes part where it is named.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Arm:
     start: Literal["", "others", "generator"] = ""
     rounds: int = 0
     is_bound: bool = False
+    is_extra: bool = False
 
     @property
     def is_synthetic(self) -> bool:
@@ -48,8 +51,11 @@ class Arm:
     @property
     def has_ratio(self) -> bool:
         """Whether the number of further clips is a setting of it."""
-        return bool({"copies", "generator"} & set(self.extra))
+        return bool(SAMPLED & set(self.extra))
 
+
+SAMPLED = frozenset({"copies", "noisy", "generator"})
+"""Sources of further clips of which each cell takes as many as its ratio says."""
 
 _COMMON = (
     Arm("real", "the real clips, never varied", augment=False),
@@ -57,6 +63,19 @@ _COMMON = (
     Arm("classical", "the real clips with classical augmentation"),
     Arm("synthetic", "synthetic clips, never varied", extra=("generator",), augment=False),
     Arm("synthetic+classical", "synthetic clips with augmentation", extra=("generator",)),
+    Arm(
+        "noisy-poses",
+        "copies of real clips with a sensor's errors",
+        extra=("noisy",),
+        augment=False,
+        is_extra=True,
+    ),
+    Arm(
+        "noisy-poses+classical",
+        "the same with augmentation",
+        extra=("noisy",),
+        is_extra=True,
+    ),
 )
 _LABELS = (
     Arm(
@@ -90,7 +109,7 @@ ARMS: Mapping[str, Sequence[Arm]] = {
 
 
 def choose_arms(regime: str, names: Sequence[str] = ()) -> tuple[Arm, ...]:
-    """The arms of a regime, all of them or those that are named.
+    """The arms of a regime: those that are named, or all that need not be.
 
     Raises:
         UsageError: The regime has no such arm.
@@ -101,4 +120,6 @@ def choose_arms(regime: str, names: Sequence[str] = ()) -> tuple[Arm, ...]:
             raise UsageError(
                 f"--arm {name!r}: regime {regime} has none; {did_you_mean(name, arms)}"
             )
-    return tuple(arms[name] for name in dict.fromkeys(names)) if names else tuple(arms.values())
+    if not names:
+        return tuple(arm for arm in arms.values() if not arm.is_extra)
+    return tuple(arms[name] for name in dict.fromkeys(names))

@@ -14,11 +14,12 @@ import numpy as np
 from scipy.special import softmax
 
 from skelaug.augment import AugmentationConfig
-from skelaug.benchmark.arms import Arm
+from skelaug.benchmark.arms import SAMPLED, Arm
+from skelaug.benchmark.copies import copies_of_kept
 from skelaug.benchmark.draws import Draw
 from skelaug.benchmark.grid import Task
 from skelaug.benchmark.mixing import Mixture, fill, mix
-from skelaug.benchmark.sources import CLIPS, Sources, copies_of_kept
+from skelaug.benchmark.sources import CLIPS, Sources
 from skelaug.config import merge
 from skelaug.data.splits import split_hash
 from skelaug.data.store import Schema, SequenceFile, write_sequences
@@ -143,8 +144,9 @@ class Cells:
         """By kind the tasks that an arm's further clips come from."""
         found: dict[str, Task] = {}
         for kind in place.arm.extra:
-            if kind == "copies":
-                found[kind] = self.sources.copies(draw, times=max(1, math.ceil(self._most(draw))))
+            if kind in ("copies", "noisy"):
+                times = max(1, math.ceil(self._most(draw)))
+                found[kind] = self.sources.copies(draw, times=times, noisy=kind == "noisy")
             elif kind == "generator":
                 per_class = max(1, math.ceil(self._needed(draw)))
                 found[kind] = self.sources.pool(
@@ -190,7 +192,7 @@ class Cells:
 
     def _mixture(self, place: Place, draw: Draw, extra: Mapping[str, Task]) -> Mixture:
         """Which real and which further clips take part."""
-        kind = next(kind for kind in extra if kind in ("copies", "generator"))
+        kind = next(kind for kind in extra if kind in SAMPLED)
         with SequenceFile(self.grid.path(extra[kind]) / CLIPS) as file:
             pool = {name: file.label_name(row) for row, name in enumerate(file.names)}
         real = {name: self.sources.label(name) for name in draw.recognizer}
@@ -200,7 +202,7 @@ class Cells:
             to = self._filled_to(draw, place.ratio)
             return fill(real, pool, to=to, classes=draw.rare, seed=place.seed)
         mixture = mix(real, pool, mode=self.config.mode, ratio=place.ratio, seed=place.seed)
-        return copies_of_kept(mixture, pool) if kind == "copies" else mixture
+        return copies_of_kept(mixture, pool) if kind != "generator" else mixture
 
     def _joined(
         self, folder: Path, extra: Mapping[str, Task], mixture: Mixture | None
@@ -212,7 +214,7 @@ class Cells:
             (file, row)
             for kind, file in zip(extra, files, strict=True)
             for row, name in enumerate(file.names)
-            if kind not in ("copies", "generator") or name in chosen
+            if kind not in SAMPLED or name in chosen
         ]
         first = files[0]
         own = self.sources.file

@@ -59,6 +59,9 @@ class BenchConfig(BaseModel, frozen=True, extra="forbid"):
         repeats: Trainings per draw.
         share: Share of further clips in every batch; None pools them with the real ones.
         weight: Weight of their loss.
+        noise: Of arms ``noisy-poses``, where errors come from: a packaged model, a run of `skelaug
+            train refiner`, or its ``noise.safetensors``.
+        noise_strength: The least and the greatest factor of a clip's errors.
         pseudo_least: Probability that a pseudo-label needs.
         recognizer_settings: Over the ``cpu`` preset of ``train recognizer``.
         generator_settings: Over that of the generator's training.
@@ -89,6 +92,8 @@ class BenchConfig(BaseModel, frozen=True, extra="forbid"):
     repeats: Annotated[PositiveInt, Field(le=100)] = 1
     share: float | None = Field(default=None, gt=0.0, lt=1.0)
     weight: NonNegativeFloat = 1.0
+    noise: str = "kinect20"
+    noise_strength: tuple[PositiveFloat, PositiveFloat] = (0.5, 2.0)
     pseudo_least: float = Field(default=0.5, ge=0.0, le=1.0)
     recognizer_settings: dict[str, Any] = {}
     generator_settings: dict[str, Any] = {}

@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skelaug.benchmark.copies import copied
 from skelaug.benchmark.draws import Draw
 from skelaug.benchmark.generators import GENERATORS
 from skelaug.benchmark.grid import Grid, Task
-from skelaug.benchmark.mixing import Mixture
 from skelaug.benchmark.settings import BenchConfig
 from skelaug.checkpoint import load_checkpoint
 from skelaug.config import load, merge
@@ -37,16 +36,16 @@ from skelaug.workflows import (
     train_guide,
     train_hgvae,
 )
+from skelaug.workflows.drawn_errors import load_errors
 from skelaug.workflows.extra_clips import ExtraConfig, extra_clips
 from skelaug.workflows.leaks import find_leaks
 from skelaug.workflows.synthesis_report import SynthesizeConfig
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.zoo import find_model, find_weights, weights_in
 
-__all__ = ["CLIPS", "Sources", "copies_of_kept"]
+__all__ = ["CLIPS", "Sources"]
 
 CLIPS = "clips.h5"
-_COPY = " copy "
 
 _WORKFLOWS: Mapping[str, tuple[Any, Any]] = {
     "diffusion": (train_diffusion, train_diffusion.TrainDiffusionConfig),
@@ -63,37 +62,6 @@ def _over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merge(values, base)
     merge(values, above)
     return values
-
-
-def copies_of_kept(mixture: Mixture, pool: Mapping[str, str]) -> Mixture:
-    """The same with copies of clips that are kept, where there are: no clip comes back as a copy.
-
-    Args:
-        mixture: Real clips, and copies in the place of others.
-        pool: Class of each copy.
-    """
-    kept = frozenset(mixture.real)
-    spare: dict[str, list[str]] = {}
-    for name in set(pool) - set(mixture.extra):
-        if _original(name) in kept:
-            spare.setdefault(pool[name], []).append(name)
-    ordered = {label: sorted(names, key=_by_number) for label, names in spare.items()}
-    chosen = [
-        ordered[pool[name]].pop(0)
-        if _original(name) not in kept and ordered.get(pool[name])
-        else name
-        for name in mixture.extra
-    ]
-    return Mixture(mixture.real, tuple(chosen))
-
-
-def _original(copy: str) -> str:
-    return copy.rpartition(_COPY)[0]
-
-
-def _by_number(copy: str) -> tuple[int, str]:
-    name, _, number = copy.rpartition(_COPY)
-    return int(number), name
 
 
 class Sources:
@@ -365,13 +333,20 @@ class Sources:
 
         return Task("pool", {"file": sha256(path)}, make)
 
-    def copies(self, draw: Draw, *, times: int) -> Task:
-        """Every clip of the recognizer, so many times."""
+    def copies(self, draw: Draw, *, times: int, noisy: bool = False) -> Task:
+        """Every clip of the recognizer, so many times; noisy ones each with errors of its own."""
+        config, errors = self.config, None
+        settings: dict[str, Any] = {"data": self.data, "clips": split_hash(draw.recognizer)}
+        if noisy:
+            strength = config.noise_strength
+            errors = load_errors(config.noise, self.file.layout, strength=strength, turn=True)
+            settings |= {"noise": sha256(errors.path), "strength": list(strength)}
 
         def make(folder: Path) -> None:
-            self._write(folder / CLIPS, self._copied(draw.recognizer, times))
+            rows = [self._rows[name] for name in draw.recognizer]
+            self._write(folder / CLIPS, copied(self.file, rows, times=times, errors=errors))
 
-        settings = {"data": self.data, "clips": split_hash(draw.recognizer), "times": times}
+        settings["times"] = times
         return Task("copies", settings, make)
 
     def real(self, names: Sequence[str]) -> Task:
@@ -381,11 +356,6 @@ class Sources:
             self._write(folder / CLIPS, (self.file[self._rows[name]] for name in names))
 
         return Task("real", {"data": self.data, "clips": split_hash(names)}, make)
-
-    def _copied(self, names: Sequence[str], times: int) -> Iterator[SkeletonSequence]:
-        for number in range(1, times + 1):
-            for name in names:
-                yield replace(self.file[self._rows[name]], name=f"{name}{_COPY}{number}")
 
     def _write(self, path: Path, clips: Iterator[SkeletonSequence]) -> None:
         schema = Schema(self.file.layout, self.file.classes, self.file.persons, self.file.channels)

@@ -103,8 +103,9 @@ def bench(
     Every arm trains the same network for the same number of steps on the same draws of real clips:
     without augmentation (real), with copies (oversampling), with classical augmentation
     (classical), with synthetic clips (synthetic), with both (synthetic+classical), and what the
-    regime adds. The verdict compares the best synthetic arm with the best other one, paired by
-    draw, with a 95 % interval.
+    regime adds. Where they are named, --arm noisy-poses and noisy-poses+classical learn from copies
+    with the errors of a depth sensor (--set noise=RUN, of `skelaug train refiner`). The verdict
+    compares the best synthetic arm with the best other one, paired by draw, with a 95 % interval.
 
     scarce: few clips for all. labels: many clips, few labels. rare: few clips of some classes.
     subjects: few performers, the generator has others. transfer: the generator has other data

@@ -32,6 +32,7 @@ EXAMPLES = [
     "skelaug refine noisy.h5 -o drawn.h5 --model refiner --sample 3",
     "skelaug refine data.h5 --method one-euro --dry-run",
     "skelaug refine data.h5 --method moving-median --set root=keep -o steady.h5",
+    "skelaug refine data.h5 --method butterworth --bones rigid -o rigid.h5",
 ]
 
 
@@ -65,6 +66,13 @@ def refine(
         ],
         typer.Option("--method", help="How to refine; filters need no model."),
     ] = "diffusion",
+    bones: Annotated[
+        Literal["keep", "rigid", "performer"] | None,
+        typer.Option(
+            "--bones",
+            help="What becomes of bones in the end.  [default: the model's, else keep]",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -103,9 +111,15 @@ def refine(
     linear-corrector, the error that the refiner's model of noise expects of a pose; butterworth,
     savitzky-golay, one-euro and moving-median, filters along time, which need no model.
 
-    The pose about the root is refined, and the root put back. The models leave its way as it is, a
-    filter smooths it as well; --set root=keep leaves it, --set root=butterworth (or another filter)
-    smooths it. Long clips go through the network in windows that overlap and are blended.
+    The pose about the root is refined, and the root put back. Diffusion does to its way what its
+    model was trained for, the linear corrector nothing, a filter smooths it as well; --set
+    root=keep leaves it, --set root=butterworth (or another filter) smooths it. With --bones rigid
+    every bone keeps the median of its lengths in the clip, with --bones performer in all clips of a
+    performer, which is better known, and joints move as little as that allows; --set low_pass=4
+    cuts off what is faster than 4 Hz before. --method butterworth --bones rigid gives what a depth
+    sensor's poses would be without most of their errors: `skelaug train refiner RIGID.h5 --noisy
+    POSES.h5` finds its noise so. Long clips go through the network in windows that overlap and are
+    blended.
 
     --sample draws poses from the model of noise that the noisy ones may stand for, N clips for
     each, named "CLIP, sample 0" and so on; a recognizer learns from them what such noise does.
@@ -120,10 +134,11 @@ def refine(
     variation of the bones' lengths, and how far joints moved. With --truth it adds MPJPE and
     P-MPJPE in mm by class, and their mean over classes.
 
-    JSON: data, output, method, model, steps, root, picture, clips, written, refined, frames, jitter
-    (before, after; m/s^2), bone_length_variation (before, after; a fraction), displacement_mm,
-    errors (action, frames, mpjpe, p_mpjpe: before, after; the last action is `mean`), rejected
-    (name, reason), warnings, resumed_shards, seconds, frames_per_second, dry_run.
+    JSON: data, output, method, model, steps, root, low_pass (Hz), bones, picture, clips, written,
+    refined, frames, jitter (before, after; m/s^2), bone_length_variation (before, after; a
+    fraction), displacement_mm, errors (action, frames, mpjpe, p_mpjpe: before, after; the last
+    action is `mean`), rejected (name, reason), warnings, resumed_shards, seconds,
+    frames_per_second, dry_run.
     """
     from skelaug.config import load
     from skelaug.workflows import refine as workflow
@@ -138,6 +153,7 @@ def refine(
             "out": output or poses.with_name(f"{poses.stem}.refined.h5"),
             "model": model,
             "method": None if method == "diffusion" else method,
+            "bones": bones,
             "steps": steps,
             "sample": sample,
             "truth": truth,
@@ -170,6 +186,8 @@ def _show(report: RefineReport) -> None:
             "model": report.model,
             "steps": report.steps,
             "root's way": report.root,
+            "low pass (Hz)": report.low_pass or None,
+            "bones": report.bones,
             "picture": report.picture,
         }
     )

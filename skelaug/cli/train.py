@@ -150,7 +150,11 @@ def train(
     --noisy the noisy ones under the same names; it reads 2D poses where a file has them. At its end
     it is tested beside the noisy poses, every filter and a linear corrector, MPJPE and P-MPJPE in
     mm, in RUN/scores.json and RUN/card.md. RUN/noise.safetensors is the noise that was found; with
-    --noise it makes noisy poses of other true ones. The paper's ablations are --set noise=identity
+    --noise it makes noisy poses of other true ones: errors of --set strength=[0.5,2] times their
+    size, with --set turn=true of bodies that face any way, with --set noise=drawn new ones for
+    every window. Noise that other bodies shall have is best found with --set persistent=matrix
+    --set given_pose=false. --set root= and bones= are what `skelaug refine` does beside. The
+    paper's ablations are --set noise=identity
     (wo CND) and --set diffusion=false.
 
     With --dry-run a few steps are measured and nothing is written. On several devices:

@@ -15,6 +15,7 @@ the blocks learn what it leaves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ from skelaug.models.stc import FeedForward, STCModule, part_of_joint
 from skelaug.shapes import check_shape
 
 __all__ = ["DenoisingBlock", "PoseDenoiser"]
+
+
+_PER_METRE = 100  # hints are read in centimetres
 
 
 class DenoisingBlock(nn.Module):
@@ -66,7 +70,9 @@ class PoseDenoiser(nn.Module):
 
     Args:
         joints: Joints V.
-        keypoints: Whether the 2D pose of each frame is given as the condition y.
+        keypoints: Whether the 2D pose of each frame is given as the condition y. ``hints``: in its
+            place shifts of the joints are, N T V 3 in metres, which hint at the error; they are
+            read in centimetres.
         features: Channels C, a multiple of twice the heads.
         depth: Denoising blocks L.
         parts: The joints of each body part, every joint in exactly one; None leaves their
@@ -83,7 +89,7 @@ class PoseDenoiser(nn.Module):
         self,
         joints: int,
         *,
-        keypoints: bool = True,
+        keypoints: bool | Literal["hints"] = True,
         features: int = 256,
         depth: int = 8,
         parts: Sequence[Sequence[int]] | None = None,
@@ -93,8 +99,10 @@ class PoseDenoiser(nn.Module):
     ) -> None:
         super().__init__()
         part_of = part_of_joint(parts, joints)
-        self.joints, self.reads_keypoints, self.features = joints, keypoints, features
-        channels = 5 if keypoints else 3
+        self.joints, self.features = joints, features
+        self.reads_keypoints, self.reads_hints = keypoints is True, keypoints == "hints"
+        self.told = 3 if self.reads_hints else 2 if self.reads_keypoints else 0  # channels of y
+        channels = 3 + self.told
         estimated = 0 if frame_estimate is None else 3
         self.read = UnroundedLinear(channels + estimated, features)
         self.embed_step = nn.Sequential(
@@ -118,7 +126,8 @@ class PoseDenoiser(nn.Module):
             x: Noisy poses x_t, N T V 3, root-relative, in metres; their scale grows with c_t and
                 is left as it is.
             step: N, in [0, number of steps]; 0 is the clean pose.
-            keypoints: N T V 2, normalised; exactly where the network reads them.
+            keypoints: y: 2D poses N T V 2, normalised, or hints N T V 3; exactly where the network
+                reads them.
 
         Returns:
             N T V 3, the error divided by the mean size that it was trained with; in the dtype of x.
@@ -130,11 +139,12 @@ class PoseDenoiser(nn.Module):
         n, t, v, _ = x.shape
         check_shape(step, "N", what="step", N=n)
         told = x
-        if self.reads_keypoints:
+        if self.told:
             if keypoints is None:
-                raise ValueError("keypoints: expected N T V 2, got None")
-            check_shape(keypoints, "N T V C", what="keypoints", N=n, T=t, V=v, C=2)
-            told = torch.cat([x, keypoints.to(x.dtype)], dim=-1)
+                raise ValueError(f"keypoints: expected N T V {self.told}, got None")
+            check_shape(keypoints, "N T V C", what="keypoints", N=n, T=t, V=v, C=self.told)
+            scale = _PER_METRE if self.reads_hints else 1
+            told = torch.cat([x, scale * keypoints.to(x.dtype)], dim=-1)
         elif keypoints is not None:
             raise ValueError("keypoints: expected None from a network that does not read them")
         waves = sinusoid(step, self.features).to(self.read.weight.dtype)

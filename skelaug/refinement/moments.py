@@ -175,7 +175,7 @@ class Moments:
 def _merged_powers(one: Moments, two: Moments) -> tuple[Tensor, Tensor]:
     """Sums of cubes and fourth powers about the mean of both (Pébay 2008, orders 3 and 4)."""
     size = len(one.third)
-    n, m = one.count, two.count
+    n, m = float(one.count), float(two.count)  # their fifth powers leave the integers of tensors
     d = (two.frame.mean_x - one.frame.mean_x)[:size] / max(n + m, 1)
     s1, s2 = (moments.frame.scatter.diagonal()[:size] for moments in (one, two))
     third = one.third + two.third + n * m * (n - m) * (n + m) * d**3 + 3 * d * (n * s2 - m * s1)

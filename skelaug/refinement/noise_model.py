@@ -8,6 +8,8 @@ With a the error of a frame and b = [y, x] its 2D and 3D pose::
 The paper does not say over what it takes the covariances; here it is one frame. Its errors are
 white in time, while those of a lifter are smooth: as an option the errors of neighbouring frames
 are correlated, z_t = rho z_{t-1} + sqrt(1 - rho^2) n_t in front of the Cholesky factor of S_a|b.
+A depth sensor's trunk errs slowly and its hands from frame to frame, which no one rho says: then
+z_t = K z_{t-1} + (1 - K K^T)^1/2 n_t, with a matrix K that leaves S_a|b what it is.
 Poses are relative to the root, so that S_bb and S_a|b would be singular: the root is left out, and
 a small ridge lies on both.
 """
@@ -16,18 +18,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from skelaug.errors import DataError
-from skelaug.refinement.moments import Moments, condition_rows
+from skelaug.refinement.moments import CoMoments, Moments, condition_rows
 from skelaug.shapes import check_shape
 
 __all__ = ["NoiseModel", "fit_noise_model"]
 
 _TENSORS = ("mean_error", "mean_condition", "regression", "cholesky")
+_LONGEST = 0.999  # the largest singular value of K
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class NoiseModel:
         cholesky: Lower Cholesky factor of S_a|b, a a, metres.
         persistence: rho, 0 to 1, the correlation of z from one frame to the next; 0 is white noise,
             as in the paper. It holds for the frame rate of the clips that it was fitted to.
+        transition: K, a a, in place of rho, with singular values below 1; None where there is none.
     """
 
     joints: int
@@ -54,6 +58,7 @@ class NoiseModel:
     regression: Tensor
     cholesky: Tensor
     persistence: float = 0.0
+    transition: Tensor | None = None
 
     def __post_init__(self) -> None:
         a, b = 3 * (self.joints - 1), (2 * self.joints if self.with_keypoints else 0)
@@ -63,6 +68,8 @@ class NoiseModel:
         check_shape(self.cholesky, "a d", what="cholesky", a=a, d=a)
         if not 0 <= self.persistence <= 1:
             raise ValueError(f"persistence: expected 0 to 1, got {self.persistence}")
+        if self.transition is not None:
+            check_shape(self.transition, "a d", what="transition", a=a, d=a)
 
     @property
     def size(self) -> int:
@@ -97,7 +104,7 @@ class NoiseModel:
         expected = self._expected(poses, keypoints)
         n, t, a = expected.shape
         check_shape(noise, "N T a", what="noise", N=n, T=t, a=a)
-        z = _persistent(noise, self.persistence)
+        z = _persistent(noise, self.persistence, self.transition)
         return self._joints(expected + z @ self.cholesky.T.to(expected))
 
     def _expected(self, poses: Tensor, keypoints: Tensor | None) -> Tensor:
@@ -120,7 +127,8 @@ class NoiseModel:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Its tensors by name, for a checkpoint's weights."""
-        return {name: getattr(self, name) for name in _TENSORS}
+        own = {name: getattr(self, name) for name in _TENSORS}
+        return own if self.transition is None else {**own, "transition": self.transition}
 
     def to_json(self) -> dict[str, Any]:
         """The rest of it as plain JSON values, for a checkpoint's header."""
@@ -145,6 +153,7 @@ class NoiseModel:
                 with_keypoints=bool(data["with_keypoints"]),
                 persistence=float(data["persistence"]),
                 **{name: tensors[name].double() for name in _TENSORS},
+                transition=tensors["transition"].double() if "transition" in tensors else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -153,14 +162,21 @@ class NoiseModel:
 
 
 def fit_noise_model(
-    moments: Moments, *, ridge: float = 1e-6, persistent: bool = False
+    moments: Moments,
+    *,
+    ridge: float = 1e-6,
+    persistent: bool | Literal["matrix"] = False,
+    given_pose: bool = True,
 ) -> NoiseModel:
     """The Gaussian with these moments (Eq. 5 and 6), all in float64.
 
     Args:
         moments: Of errors and of what they are conditioned on.
         ridge: How much is added to the diagonals of S_bb and S_a|b, in shares of their mean.
-        persistent: Whether neighbouring frames' errors are correlated, by as much as those were.
+        persistent: Whether neighbouring frames' errors are correlated, by as much as those were: by
+            one number, or ``matrix``, each coordinate with all of them.
+        given_pose: Whether the error depends on the pose; without it the regression is 0 and S_a|b
+            is S_aa. What depends on the pose holds for the bodies and headings it was fitted to.
 
     Raises:
         DataError: There are fewer frames than numbers in a frame, or no errors.
@@ -178,8 +194,11 @@ def fit_noise_model(
             "give it noisy poses and the clean ones that belong to them"
         )
     s_aa, s_ab, s_bb = joint[:a, :a], joint[:a, a:], joint[a:, a:]
-    regression = torch.cholesky_solve(s_ab.T, torch.linalg.cholesky(_ridged(s_bb, ridge))).T
+    regression = torch.zeros_like(s_ab)
+    if given_pose:
+        regression = torch.cholesky_solve(s_ab.T, torch.linalg.cholesky(_ridged(s_bb, ridge))).T
     rest = s_aa - regression @ s_ab.T  # Eq. 6
+    cholesky = torch.linalg.cholesky(_ridged((rest + rest.T) / 2, ridge))
     return NoiseModel(
         joints=moments.joints,
         root=moments.root,
@@ -187,8 +206,9 @@ def fit_noise_model(
         mean_error=mean[:a],
         mean_condition=mean[a:],
         regression=regression,
-        cholesky=torch.linalg.cholesky(_ridged((rest + rest.T) / 2, ridge)),
-        persistence=_persistence(moments, regression) if persistent else 0.0,
+        cholesky=cholesky,
+        persistence=_persistence(moments, regression) if persistent is True else 0.0,
+        transition=_transition(moments, regression, cholesky) if persistent == "matrix" else None,
     )
 
 
@@ -205,20 +225,44 @@ def _persistence(moments: Moments, regression: Tensor) -> float:
     """
     if not moments.step.count:
         return 0.0
-    rest = torch.cat([torch.eye(len(regression)).to(regression), -regression], dim=1)
     variance, lagged = (
-        torch.trace(rest @ part.covariance @ rest.T) for part in (moments.frame, moments.step)
+        torch.trace(_of_rest(part, regression)) for part in (moments.frame, moments.step)
     )
     return float((lagged / variance).clamp(0, 1))
 
 
-def _persistent(noise: Tensor, rho: float) -> Tensor:
-    """White noise N T a as noise of the same spread whose neighbouring frames correlate by rho."""
-    if rho == 0:
+def _transition(moments: Moments, regression: Tensor, cholesky: Tensor) -> Tensor:
+    """K = E[z_t z_{t-1}^T] with z = L^-1 (a - mu_a|b) and L the Cholesky factor.
+
+    Short clips may say more than all that is possible: singular values are held below 1.
+    """
+    if not moments.step.count:
+        return torch.zeros_like(cholesky)
+    lagged = _of_rest(moments.step, regression).T
+    left = torch.linalg.solve_triangular(cholesky, lagged, upper=False)
+    k = torch.linalg.solve_triangular(cholesky, left.T, upper=False).T
+    u, sizes, v = torch.linalg.svd(k)
+    held: Tensor = u @ torch.diag(sizes.clamp(max=_LONGEST)) @ v
+    return held
+
+
+def _of_rest(part: CoMoments, regression: Tensor) -> Tensor:
+    """The covariance of a - mu_a|b, which is linear in [a, b], with itself or the next frame's."""
+    rest = torch.cat([torch.eye(len(regression)).to(regression), -regression], dim=1)
+    return rest @ part.covariance @ rest.T
+
+
+def _persistent(noise: Tensor, rho: float, transition: Tensor | None) -> Tensor:
+    """White noise N T a as noise of the same spread whose neighbouring frames are correlated."""
+    if transition is None and rho == 0:
         return noise
+    a = noise.shape[-1]
+    k = rho * torch.eye(a, dtype=torch.float64) if transition is None else transition
+    u, sizes, _ = torch.linalg.svd(k)
+    fresh = u @ torch.diag((1 - sizes.square()).sqrt()) @ u.T  # (1 - K K^T)^1/2
     z, *rest = noise.unbind(1)
     kept = [z]
     for new in rest:
-        z = rho * z + (1 - rho * rho) ** 0.5 * new
+        z = z @ k.T.to(noise) + new @ fresh.T.to(noise)
         kept.append(z)
     return torch.stack(kept, dim=1)

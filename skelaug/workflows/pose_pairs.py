@@ -11,19 +11,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError
 from skelaug.files import require_file
-from skelaug.seeds import Stream, generator
+from skelaug.imputation.windows import steps_between
 from skelaug.skeleton.camera import check_normalised
 from skelaug.skeleton.sequence import SkeletonSequence
-from skelaug.workflows.noise_file import load_noise
+from skelaug.workflows.drawn_errors import DrawnErrors, corrupted
 from skelaug.workflows.refinement import known_keypoints
 
-__all__ = ["NoisyClips", "PosePair", "corrupted_clips", "matching_clips", "pose_pairs"]
+__all__ = [
+    "NoisyClips",
+    "PosePair",
+    "corrupted_clips",
+    "matching_clips",
+    "pose_pairs",
+    "thinned",
+]
 
 
 class PosePair(NamedTuple):
@@ -48,12 +54,13 @@ class NoisyClips(NamedTuple):
     """Where the noisy poses come from.
 
     Attributes:
-        of: From a clip's place in the true file to the noisy clip; None where there is none.
+        of: From a clip's place in the true file and the true clip to the noisy one; None where
+            there is none.
         path: The file that decides them.
         has_keypoints: Whether 2D poses are known.
     """
 
-    of: Callable[[int], SkeletonSequence | None]
+    of: Callable[[int, SkeletonSequence], SkeletonSequence | None]
     path: Path
     has_keypoints: bool
 
@@ -80,11 +87,11 @@ def matching_clips(truth: SequenceFile, path: Path) -> NoisyClips:
             f"{truth.names[0]!r}"
         )
 
-    def of(row: int) -> SkeletonSequence | None:
+    def of(row: int, true: SkeletonSequence) -> SkeletonSequence | None:
         place = places.get(truth.names[row])
         if place is None:
             return None
-        true, clip = truth[row], noisy[place]
+        clip = thinned(noisy[place], true.fps)
         if clip.positions.shape != true.positions.shape or clip.fps != true.fps:
             raise DataError(
                 f"{path}: clip {clip.name!r}: expected frames, persons, joints "
@@ -96,42 +103,39 @@ def matching_clips(truth: SequenceFile, path: Path) -> NoisyClips:
     return NoisyClips(of, path, noisy.has_keypoints or truth.has_keypoints)
 
 
-def corrupted_clips(truth: SequenceFile, name_or_path: str | Path, *, seed: int) -> NoisyClips:
+def corrupted_clips(truth: SequenceFile, errors: DrawnErrors, *, seed: int) -> NoisyClips:
     """The true clips with errors drawn from a noise model that was fitted elsewhere.
 
     Args:
         truth: The true clips.
-        name_or_path: A run of `skelaug train refiner`, or its ``noise.safetensors``.
+        errors: What is added.
         seed: Decides the errors, one draw for each clip.
-
-    Raises:
-        NotFoundError: There is no such model.
-        DataError: It is of other joints.
     """
-    noise = load_noise(name_or_path, "noise")
-    model, root = noise.model, truth.layout.root
-    if noise.layout.joints != truth.layout.joints:
-        raise DataError(
-            f"{noise.path}: expected a noise model of layout {truth.layout.name} as in "
-            f"{truth.path.name}, got {noise.layout.name}"
-        )
 
-    def of(row: int) -> SkeletonSequence:
-        clip = truth[row]
-        positions = clip.positions.copy()
-        for slot in range(clip.num_persons):
-            x = torch.from_numpy(positions[None, :, slot])
-            numbers = generator(seed, Stream.SAMPLE, row, slot)
-            white = torch.randn(1, clip.num_frames, model.size, generator=numbers)
-            poses = x - x[:, :, [root]]
-            positions[:, slot] += model.draw(poses, noise=white)[0].numpy()
-        return clip.replaced(positions=positions)
+    def of(row: int, true: SkeletonSequence) -> SkeletonSequence:
+        return corrupted(true, errors, seed=seed, address=row)
 
-    return NoisyClips(of, noise.path, truth.has_keypoints)
+    return NoisyClips(of, errors.path, truth.has_keypoints)
+
+
+def thinned(clip: SkeletonSequence, fps: float) -> SkeletonSequence:
+    """Every k-th frame of a clip, of a rate that is nearest to the wanted one."""
+    stride = steps_between(clip.fps, fps)
+    if stride == 1:
+        return clip
+    parts = ("positions", "observed", "confidence", "uncertainty", "keypoints")
+    arrays = {name: getattr(clip, name) for name in parts}
+    kept = {name: array[::stride] for name, array in arrays.items() if array is not None}
+    return clip.replaced(fps=clip.fps / stride, **kept)
 
 
 def pose_pairs(
-    truth: SequenceFile, rows: Sequence[int], noisy: NoisyClips, *, with_keypoints: bool
+    truth: SequenceFile,
+    rows: Sequence[int],
+    noisy: NoisyClips,
+    *,
+    with_keypoints: bool,
+    fps: float | None = None,
 ) -> Iterator[PosePair | None]:
     """For each person of some clips the pair, or None where something of it is missing.
 
@@ -141,13 +145,16 @@ def pose_pairs(
         noisy: The noisy ones.
         with_keypoints: Whether 2D poses are wanted; a joint that is undetected for a while is put
             between its neighbours in time.
+        fps: Of clips of a higher rate only every k-th frame is taken; None takes all.
 
     Raises:
         DataError: 2D poses are in pixels.
     """
     root = truth.layout.root
     for row in rows:
-        true, other = truth[int(row)], noisy.of(int(row))
+        true = truth[int(row)]
+        true = true if fps is None else thinned(true, fps)
+        other = noisy.of(int(row), true)
         for slot in np.flatnonzero(true.present).tolist():
             if other is None:
                 yield None

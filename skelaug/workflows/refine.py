@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skelaug import __version__
 from skelaug.data.shards import ShardFolder
 from skelaug.data.store import Schema, SequenceFile, write_sequences
@@ -23,11 +26,25 @@ from skelaug.refinement.filters import FILTERS
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.noise_file import load_noise
+from skelaug.workflows.performers import performer_bones
 from skelaug.workflows.prediction_batches import Rejection
 from skelaug.workflows.provenance import file_hashes, provenance_record, write_run_record
-from skelaug.workflows.refinement import Corrector, Refined, compared, filtering, refine_clips
+from skelaug.workflows.refinement import (
+    Corrector,
+    Refined,
+    compared,
+    filtering,
+    refine_clips,
+    rigidly,
+    smoothly,
+)
 from skelaug.workflows.refinement_picture import draw_refined
-from skelaug.workflows.refinement_report import ActionErrors, Change, RefineConfig, RefineReport
+from skelaug.workflows.refinement_report import (
+    RefineConfig,
+    RefineReport,
+    change_in,
+    errors_in,
+)
 from skelaug.workflows.refiner import correcting, load_refiner, refining, sampling
 from skelaug.workflows.tempo import tempo_warnings
 
@@ -69,7 +86,6 @@ def run(
         place.wait()
         if place.is_first:
             job.count(folder)
-            job.draw(folder)
         report = job.report(seconds=time.monotonic() - started, dry_run=False)
         if place.is_first:
             details = {"inputs": job.inputs, "report": report.model_dump(mode="json")}
@@ -78,6 +94,7 @@ def run(
             )
             record = provenance_record("refine", config, job.inputs)
             folder.join(classes=file.classes, provenance=[*file.provenance, record])
+            job.draw()
         place.wait()
         return report
 
@@ -92,7 +109,7 @@ def _check_outputs(config: RefineConfig, *, resume: bool, force: bool) -> None:
     has_begun = resume and ShardFolder(config.out, count=0, plan={}).folder.exists()
     require_new(config.out, force=force or has_begun, inputs=inputs)
     if config.picture is not None:
-        require_new(config.picture, force=force or has_begun, inputs=inputs)
+        require_new(config.picture, force=force, inputs=inputs)
     if config.sample and config.method in FILTERS:
         raise UsageError(
             f"--sample: expected a model of the error to draw from, got --method {config.method}; "
@@ -117,6 +134,9 @@ class _Job:
         self.steps: int | None = None
         self.reads_keypoints = False
         self.weights: list[Path] = []
+        self.root, self.bones = config.root, config.bones
+        self.low_pass = config.low_pass or 0.0
+        self._bones: Mapping[int, NDArray[np.float64]] | None = None
         self.correctors = self._methods()
         self.truth = self._true_clips()
         named = [path for path in (config.data, config.truth) if path is not None]
@@ -132,10 +152,24 @@ class _Job:
     @property
     def root_filter(self) -> str | None:
         """The filter of the root's way, if any."""
-        config = self.config
-        if config.root == "auto":
-            return None if self.needs_model else config.method
-        return None if config.root == "keep" else config.root
+        if self.root == "auto":
+            return None if self.needs_model else self.config.method
+        return None if self.root == "keep" else self.root
+
+    def finished(self, corrector: Corrector, progress: Progress) -> Corrector:
+        """A corrector with what comes after it: a low pass, rigid bones."""
+        if self.low_pass:
+            corrector = smoothly(corrector, self.low_pass)
+        if self.bones in ("rigid", "performer"):
+            corrector = rigidly(corrector, self.file.layout, self._known_bones(progress))
+        return corrector
+
+    def _known_bones(self, progress: Progress) -> Mapping[int, NDArray[np.float64]]:
+        if self.bones != "performer":
+            return {}
+        if self._bones is None:
+            self._bones = performer_bones(self.file, progress=progress)
+        return self._bones
 
     def _methods(self) -> list[Corrector]:
         """One corrector, or one for each sample that is to be drawn."""
@@ -159,6 +193,9 @@ class _Job:
             self._check(refiner.layout, reads_keypoints=refiner.form.keypoints)
             self.weights.append(refiner.path)
             self.steps = config.steps or refiner.form.steps
+            self.root = refiner.form.root if config.root == "auto" else config.root
+            self.bones = refiner.form.bones if config.bones == "auto" else config.bones
+            self.low_pass = refiner.form.low_pass if config.low_pass is None else config.low_pass
             whose = f"model {self.model} knows"
             self.warnings += tempo_warnings(
                 file.fps, refiner.form.fps, where=file.path.name, whose=whose
@@ -236,6 +273,8 @@ class _Job:
         )
         missing = folder.missing()
         self.place.wait()
+        if missing:
+            self.correctors = [self.finished(one, progress) for one in self.correctors]
         self.resumed = self.shards - len(missing)
         done = sum(len(self.rows(s)) for s in range(self.shards) if s not in missing)
         with progress("refining", total=len(file), done=done) as advance:
@@ -257,7 +296,7 @@ class _Job:
             refine_clips(
                 read,
                 corrector,
-                root_filter=self.root_filter,
+                root_filter=FILTERS[self.root_filter] if self.root_filter else None,
                 reads_keypoints=self.reads_keypoints,
             )
             for corrector in self.correctors
@@ -306,14 +345,12 @@ class _Job:
                 f"{self.sums['single']:.0f} clips of one frame are written as they were"
             )
 
-    def draw(self, folder: ShardFolder) -> None:
+    def draw(self) -> None:
         """Draw the picture, if one is wanted."""
-        if self.config.picture is not None:
-            shards = [folder.path(index) for index in range(folder.count)]
-            title = f"{self.config.data.name}, and refined: {self.config.method}"
-            draw_refined(
-                self.config.picture, self.file, shards, title=title, each=len(self.correctors)
-            )
+        config, each = self.config, len(self.correctors)
+        if config.picture is not None:
+            title = f"{config.data.name}, and refined: {config.method}"
+            draw_refined(config.picture, self.file, config.out, title=title, each=each)
 
     def report(self, *, seconds: float, dry_run: bool) -> RefineReport:
         """What was refined, or would be."""
@@ -326,15 +363,17 @@ class _Job:
             model=self.model if self.needs_model else None,
             steps=self.steps,
             root=self.root_filter or "keep",
+            low_pass=self.low_pass,
+            bones="keep" if self.bones == "auto" else self.bones,
             picture=str(config.picture) if config.picture else None,
             clips=len(self.file),
             written=len(self.file) * len(self.correctors),
             refined=int(sums["refined"]),
             frames=frames,
-            jitter=_change(sums, "jitter"),
-            bone_length_variation=_change(sums, "bones"),
+            jitter=change_in(sums, "jitter"),
+            bone_length_variation=change_in(sums, "bones"),
             displacement_mm=round(1e3 * sums["displacement"] / frames, 3) if frames else None,
-            errors=_errors(sums),
+            errors=errors_in(sums),
             rejected=self.rejected,
             warnings=self.warnings,
             resumed_shards=self.resumed,
@@ -342,49 +381,3 @@ class _Job:
             frames_per_second=round(self.frames_done / max(self.refine_seconds, 1e-9), 1),
             dry_run=dry_run,
         )
-
-
-def _change(sums: Mapping[str, float], what: str) -> Change | None:
-    """Means over persons; None where nobody has such a number."""
-    if not sums.get(f"{what} persons before") or not sums.get(f"{what} persons after"):
-        return None
-    before, after = (
-        sums[f"{what} {side}"] / sums[f"{what} persons {side}"] for side in ("before", "after")
-    )
-    return Change(before=before, after=after)
-
-
-def _errors(sums: Mapping[str, float]) -> list[ActionErrors]:
-    """By action, and their mean; empty without the truth."""
-    head = "compared before "
-    frames = {key.removeprefix(head): n for key, n in sums.items() if key.startswith(head) and n}
-    rows = [
-        ActionErrors(
-            action=action,
-            frames=int(count),
-            **{
-                what: Change(
-                    before=sums[f"{what} before {action}"] / count,
-                    after=sums[f"{what} after {action}"] / count,
-                )
-                for what in ("mpjpe", "p_mpjpe")
-            },
-        )
-        for action, count in sorted(frames.items())
-    ]
-    return [*rows, _mean(rows)] if rows else []
-
-
-def _mean(rows: list[ActionErrors]) -> ActionErrors:
-    def over(changes: list[Change]) -> Change:
-        return Change(
-            before=sum(change.before for change in changes) / len(changes),
-            after=sum(change.after for change in changes) / len(changes),
-        )
-
-    return ActionErrors(
-        action="mean",
-        frames=sum(row.frames for row in rows),
-        mpjpe=over([row.mpjpe for row in rows]),
-        p_mpjpe=over([row.p_mpjpe for row in rows]),
-    )

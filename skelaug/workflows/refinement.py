@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from skelaug.errors import DataError
 from skelaug.metrics.plausibility import bone_length_variation, mean_magnitude
 from skelaug.metrics.pose_error import mpjpe, p_mpjpe
-from skelaug.refinement.filters import FILTERS
+from skelaug.refinement.filters import FILTERS, Filter, butterworth
+from skelaug.refinement.rigid_bones import with_rigid_bones
 from skelaug.skeleton.camera import check_normalised
 from skelaug.skeleton.layout import SkeletonLayout
-from skelaug.skeleton.sequence import SkeletonSequence, Source
+from skelaug.skeleton.sequence import UNKNOWN, SkeletonSequence, Source
+from skelaug.workflows.performers import lone_performer
 from skelaug.workflows.prediction_batches import Rejection
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "filtering",
     "known_keypoints",
     "refine_clips",
+    "rigidly",
+    "smoothly",
 ]
 
 
@@ -38,12 +42,14 @@ class PoseTrack:
         keypoints: The 2D poses T V 2, normalised, finite; None where there are none.
         fps: Frames per second.
         address: Tells it from all others of the file; what randomness depends on.
+        performer: The performer's number; -1 if unknown.
     """
 
     poses: NDArray[np.float32]
     keypoints: NDArray[np.float32] | None
     fps: float
     address: int
+    performer: int = UNKNOWN
 
 
 Corrector = Callable[[Sequence[PoseTrack]], Sequence[NDArray[np.floating]]]
@@ -71,11 +77,45 @@ def filtering(name: str) -> Corrector:
     return lambda tracks: [smooth(track.poses, track.fps) for track in tracks]
 
 
+def smoothly(corrector: Corrector, cutoff: float) -> Corrector:
+    """The corrector followed by a Butterworth filter with that cutoff, hertz."""
+
+    def correct(tracks: Sequence[PoseTrack]) -> list[NDArray[np.floating]]:
+        pairs = zip(tracks, corrector(tracks), strict=True)
+        return [butterworth(poses, track.fps, cutoff=cutoff) for track, poses in pairs]
+
+    return correct
+
+
+def rigidly(
+    corrector: Corrector,
+    layout: SkeletonLayout,
+    known: Mapping[int, NDArray[np.float64]] | None = None,
+) -> Corrector:
+    """The corrector followed by bones of one length throughout a clip.
+
+    Args:
+        corrector: What comes first.
+        layout: The joints.
+        known: By performer the lengths of the bones; others have the medians of their clip.
+    """
+
+    def correct(tracks: Sequence[PoseTrack]) -> list[NDArray[np.floating]]:
+        pairs = zip(tracks, corrector(tracks), strict=True)
+        lengths = known or {}
+        return [
+            with_rigid_bones(poses, layout, lengths=lengths.get(track.performer))
+            for track, poses in pairs
+        ]
+
+    return correct
+
+
 def refine_clips(
     clips: Mapping[int, SkeletonSequence],
     corrector: Corrector,
     *,
-    root_filter: str | None,
+    root_filter: Filter | None,
     reads_keypoints: bool = False,
 ) -> list[Refined]:
     """Clips with the poses of their persons refined.
@@ -198,14 +238,14 @@ def _track(clip: SkeletonSequence, slot: int, address: int, reads_keypoints: boo
     keypoints = None
     if reads_keypoints and clip.keypoints is not None:
         keypoints = known_keypoints(clip.keypoints[:, slot])
-    return PoseTrack(positions - root, keypoints, clip.fps, address)
+    return PoseTrack(positions - root, keypoints, clip.fps, address, lone_performer(clip))
 
 
 def _assembled(
     clip: SkeletonSequence,
     found: Mapping[int, NDArray[np.floating]],
     rejected: Sequence[Rejection],
-    root_filter: str | None,
+    root_filter: Filter | None,
 ) -> Refined:
     if not found:
         return Refined(clip, (), tuple(rejected))
@@ -213,7 +253,7 @@ def _assembled(
     for slot, poses in found.items():
         way = positions[:, slot, [clip.layout.root]]
         if root_filter is not None:
-            way = np.asarray(FILTERS[root_filter](way, clip.fps), dtype=np.float32)
+            way = np.asarray(root_filter(way, clip.fps), dtype=np.float32)
         positions[:, slot] = way + poses.astype(np.float32)
     # a synthetic clip stays one
     source = clip.source if clip.source is Source.SYNTHETIC else Source.REFINED

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 from torch import Tensor
 
 from skelaug.checkpoint import load_checkpoint
@@ -25,12 +25,14 @@ from skelaug.refinement.process import (
     in_metres,
     refined,
 )
+from skelaug.refinement.rigid_bones import rigid_hints
 from skelaug.refinement.windows import through_windows, window_rows
 from skelaug.seeds import Stream, generator
 from skelaug.skeleton.layout import SkeletonLayout
 from skelaug.workflows.image_source import ready_network
 from skelaug.workflows.noise_file import NoiseFile
 from skelaug.workflows.refinement import Corrector, PoseTrack
+from skelaug.workflows.refinement_report import Bones, RootWay
 from skelaug.zoo import find_model, find_weights
 
 __all__ = ["RefinerForm", "TrainedRefiner", "correcting", "load_refiner", "refining", "sampling"]
@@ -51,6 +53,10 @@ class RefinerForm(BaseModel, frozen=True, extra="forbid"):
         steps: K.
         flip: Whether it looks at mirror images too.
         keypoints: Whether it reads 2D poses.
+        hints: Whether it reads `skelaug.refinement.rigid_bones.rigid_hints`.
+        root: What becomes of the root's way.
+        low_pass: Hertz above which what it says is cut off; 0 cuts nothing.
+        bones: What becomes of the bones.
     """
 
     frames: PositiveInt
@@ -60,6 +66,10 @@ class RefinerForm(BaseModel, frozen=True, extra="forbid"):
     steps: PositiveInt = 2
     flip: bool = False
     keypoints: bool = False
+    hints: bool = False
+    root: RootWay = "keep"
+    low_pass: NonNegativeFloat = 0.0
+    bones: Bones = "keep"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +154,9 @@ def refining(
             hop = max(1, round(_FRESH * form.frames))
             rows = window_rows(lengths, form.frames, stride=stride, hop=hop)
             inputs = [part.to(refiner.device) for part in _stacked(some)]
+            if form.hints:
+                hints = [rigid_hints(track.poses, track.fps, layout) for track in some]
+                inputs.append(torch.from_numpy(np.concatenate(hints)).to(refiner.device))
             found = through_windows(apply, inputs, rows.to(refiner.device), batch=batch).cpu()
             done |= zip(
                 numbers, (part.numpy() for part in torch.split(found, lengths)), strict=True

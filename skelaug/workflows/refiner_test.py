@@ -14,7 +14,7 @@ from skelaug.progress import Progress
 from skelaug.refinement.filters import FILTERS
 from skelaug.workflows.noise_file import NoiseFile
 from skelaug.workflows.pose_pairs import PosePair
-from skelaug.workflows.refinement import Corrector, PoseTrack, filtering
+from skelaug.workflows.refinement import Corrector, PoseTrack, filtering, rigidly
 from skelaug.workflows.refiner import TrainedRefiner, correcting, refining
 
 __all__ = ["rival_correctors", "tested"]
@@ -24,15 +24,21 @@ _METRICS = ("mpjpe", "p_mpjpe")
 
 
 def rival_correctors(refiner: TrainedRefiner, noise: NoiseFile) -> dict[str, Corrector]:
-    """What is compared: the noisy poses, the filters, the linear corrector, the refiner by K."""
+    """What is compared: the noisy poses, the filters, the linear corrector, the refiner by K.
+
+    The best of the filters and the refiner come with rigid bones as well.
+    """
+    layout, own = refiner.layout, refiner.form.steps
     steps = [k for k in _TRIED_STEPS if k <= refiner.form.diffusion_steps]
-    if refiner.form.steps not in steps:
-        steps.append(refiner.form.steps)
+    if own not in steps:
+        steps.append(own)
     return {
         "noisy": lambda tracks: [track.poses for track in tracks],
         **{name: filtering(name) for name in FILTERS},
+        "butterworth, rigid bones": rigidly(filtering("butterworth"), layout),
         "linear-corrector": correcting(noise),
         **{f"diffusion, K = {k}": refining(refiner, steps=k) for k in sorted(steps)},
+        f"diffusion, K = {own}, rigid bones": rigidly(refining(refiner, steps=own), layout),
     }
 
 

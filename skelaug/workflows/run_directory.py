@@ -63,7 +63,8 @@ _FILES = (
     "timing.jsonl",
 )
 _WORTH = (MODEL, CARD, "state.pt", "log.jsonl")  # a run without these has not come to anything
-_FREE = ("data", "out", "checkpoint_every", "checkpoint_seconds")  # never change the result
+# never change the result; of files it is the content that does, which the record holds
+_FREE = ("data", "noisy", "noise_model", "out", "checkpoint_every", "checkpoint_seconds")
 
 Model = TypeVar("Model", bound=BaseModel)
 

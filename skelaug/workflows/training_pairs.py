@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -39,11 +39,15 @@ class PairConfig(NamedTuple):
 
     Attributes:
         hop: Frames between windows.
-        persistent: Whether errors of neighbouring frames are modelled as correlated.
+        fps: Of clips of a higher rate every k-th frame is taken; None takes all.
+        persistent: Whether errors of neighbouring frames are modelled as correlated, and how.
+        given_pose: Whether the noise depends on the true pose.
     """
 
     hop: int
-    persistent: bool
+    fps: float | None = None
+    persistent: bool | Literal["matrix"] = True
+    given_pose: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +132,7 @@ def training_pairs(
         DataError: There are no pairs, or too few for a noise model.
     """
     if place.is_first:
-        _write(clips, noisy, form, persistent=config.persistent, cache=cache, progress=progress)
+        _write(clips, noisy, form, config, cache=cache, progress=progress)
     place.wait()
     corrector = load_noise(cache.parent / CORRECTOR, "corrector").model
     with h5py.File(cache, "r") as made:
@@ -152,8 +156,8 @@ def _write(
     clips: TrainingClips,
     noisy: NoisyClips,
     form: RefinerForm,
+    config: PairConfig,
     *,
-    persistent: bool,
     cache: Path,
     progress: Progress,
 ) -> None:
@@ -170,7 +174,9 @@ def _write(
         for name, count in channels.items():
             made.create_dataset(name, (most, joints, count), dtype=np.float32)[:0] = 0
         for row in clips.rows.tolist():
-            for pair in pose_pairs(file, [row], noisy, with_keypoints=form.keypoints):
+            for pair in pose_pairs(
+                file, [row], noisy, with_keypoints=form.keypoints, fps=config.fps
+            ):
                 if pair is None:
                     skipped += 1
                     continue
@@ -190,7 +196,7 @@ def _write(
                 f"{file.path}: expected training clips of which the noisy poses in {noisy.path} "
                 f"are whole, got none; fill gaps first with `skelaug impute`"
             )
-        corrector = fit_noise_model(given_noisy[0], persistent=persistent)
+        corrector = fit_noise_model(given_noisy[0], persistent=config.persistent)
         told = {
             **_shape(given_noisy[0]),
             "mean_size": size / (3 * (joints - 1) * sum(lengths)),
@@ -200,9 +206,11 @@ def _write(
         }
         made["lengths"] = np.array(lengths)
         made.attrs["told"] = json.dumps(told)
-    noise = fit_noise_model(given_truth[0], persistent=persistent)
+    noise = fit_noise_model(
+        given_truth[0], persistent=config.persistent, given_pose=config.given_pose
+    )
     for name, model in ((CORRECTOR, corrector), (NOISE, noise)):
-        save_noise(cache.parent / name, model, file.layout, clips.fps)
+        save_noise(cache.parent / name, model, file.layout, form.fps)
 
 
 def _add(moments: list[Moments], more: Moments) -> None:

@@ -6,25 +6,30 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skelaug.benchmark.arms import ARMS, choose_arms
 from skelaug.benchmark.cells import Cells
+from skelaug.benchmark.copies import copies_of_kept
 from skelaug.benchmark.generators import GENERATORS
 from skelaug.benchmark.grid import Grid
 from skelaug.benchmark.mixing import Mixture, mix
 from skelaug.benchmark.settings import BenchConfig
-from skelaug.benchmark.sources import CLIPS, Sources, copies_of_kept
+from skelaug.benchmark.sources import CLIPS, Sources
 from skelaug.benchmark.table import Table
 from skelaug.checkpoint import load_checkpoint
 from skelaug.config import load
 from skelaug.data.splits import split_clips, split_hash
 from skelaug.data.store import Schema, SequenceFile, write_sequences
 from skelaug.errors import DataError, UsageError
+from skelaug.refinement.noise_model import NoiseModel
 from skelaug.skeleton.sequence import Source
 from skelaug.workflows import train_diffusion
+from skelaug.workflows.noise_file import save_noise
 from skelaug.workflows.train_guide import TrainGuideConfig
 from skelaug.workflows.train_recognizer import TrainRecognizerConfig
 
@@ -61,7 +66,8 @@ def finished(table: Table):
 def test_arms_of_a_regime_have_names_of_their_own_and_a_control(regime):
     names = [arm.name for arm in ARMS[regime]]
     assert len(set(names)) == len(names)
-    assert choose_arms(regime) == tuple(ARMS[regime])
+    usual = [arm.name for arm in choose_arms(regime)]
+    assert set(names) - set(usual) == {"noisy-poses", "noisy-poses+classical"}
     assert [arm.name for arm in choose_arms(regime, ["synthetic", "real"])] == ["synthetic", "real"]
     assert any(not arm.is_synthetic and not arm.is_bound for arm in ARMS[regime])
     with pytest.raises(UsageError, match="did you mean 'classical'"):
@@ -97,7 +103,7 @@ def test_hgvae_learns_labelled_clips_and_draws_some_of_each_class(data_file, tmp
 
 def test_every_arm_takes_the_same_steps_on_the_same_test_clips(data_file, tmp_path):
     scores = finished(table_of(data_file, tmp_path, regime="subjects", fraction=1.0))
-    assert {place.arm.name for place in scores} == {arm.name for arm in ARMS["subjects"]}
+    assert {place.arm.name for place in scores} == {arm.name for arm in choose_arms("subjects")}
     assert {score.steps for score in scores.values()} == {3}
     assert {score.chance for score in scores.values()} == {0.25}
     cells = sorted((tmp_path / "cell").iterdir())
@@ -112,6 +118,34 @@ def test_finished_cells_are_not_trained_again(data_file, tmp_path):
     again = finished(table_of(data_file, tmp_path, arms=["classical", "oversampling"]))
     assert [score.accuracy for score in first.values()] == [s.accuracy for s in again.values()]
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores.json")}
+
+
+def test_noisy_poses_are_copies_with_errors_of_their_own(data_file, tmp_path):
+    with SequenceFile(data_file) as file:
+        layout = file.layout
+    mean, at = (torch.zeros(3 * layout.num_joints - 3).double() for _ in range(2))
+    zero = torch.zeros(len(mean), len(mean)).double()
+    model = NoiseModel(layout.num_joints, layout.root, False, mean, at, zero, 0.01 + zero.tril())
+    save_noise(tmp_path / "noise.safetensors", model, layout, 30.0)
+    told = {"noise": str(tmp_path / "noise.safetensors"), "arms": ["noisy-poses"]}
+    table = table_of(data_file, tmp_path / "a", ratios=[2.0], **told)
+    (score,) = finished(table).values()
+    assert score.steps == 3
+    place = next(iter(table.tasks))
+    task = table.cells._extra(place, table.draws[place.seed])["noisy"]
+    with SequenceFile(data_file) as real, SequenceFile(table.cells.grid.path(task) / CLIPS) as made:
+        rows = {name: row for row, name in enumerate(real.names)}
+        errors = {}
+        for clip in made:
+            name, _, number = clip.name.rpartition(" copy ")
+            errors[name, number] = clip.positions - real[rows[name]].positions
+    assert all(np.abs(error).max() > 1e-3 for error in errors.values())
+    assert not any(error[:, :, layout.root].any() for error in errors.values())
+    one, two = (errors[next(iter(errors))[0], number] for number in ("1", "2"))
+    assert np.abs(one - two).max() > 1e-3
+    stronger = table_of(data_file, tmp_path / "b", noise_strength=(3, 3), **told)
+    other = stronger.cells._extra(place, stronger.draws[place.seed])["noisy"]
+    assert other.key != task.key
 
 
 def copies_file(table: Table, path: Path) -> Path:

@@ -104,6 +104,17 @@ def test_keypoints_are_given_exactly_where_they_are_read() -> None:
         _network()(_x(), torch.ones(3), _y()[:, 1:])
 
 
+def test_hints_are_read_in_centimetres() -> None:
+    told, hinting = _network(keypoints="hints"), torch.randn(3, 4, 5, 3).double()
+    same = told.read(torch.cat([_x(), 100 * hinting], dim=-1))
+    seen = []
+    told.read.register_forward_hook(lambda module, given, out: seen.append(out))
+    told(_x(), torch.ones(3), hinting)
+    assert torch.equal(seen[0], same)
+    with pytest.raises(ValueError, match="C = 3, got 3 x 4 x 5 x 2"):
+        told(_x(), torch.ones(3), _y())
+
+
 def test_one_step_per_sample() -> None:
     with pytest.raises(ValueError, match="step: expected N with N = 3, got 2"):
         _network()(_x(), torch.ones(2), _y())

@@ -97,6 +97,15 @@ def test_the_errors_of_a_gaussian_are_found_to_be_one(known) -> None:
     assert float(found.excess_kurtosis.nan_to_num().abs().max()) < 5 * (24 / frames) ** 0.5
 
 
+def test_many_frames_add_up_too(known) -> None:
+    """40,000 each: the fifth power of that is beyond the integers of a tensor."""
+    part = Moments.of(known.errors, known.poses, root=ROOT)
+    twice = reduce(operator.add, [part] * 4)
+    found = normality(twice + twice)
+    for got, wanted in zip(found, normality(part), strict=True):
+        torch.testing.assert_close(got, wanted, equal_nan=True)
+
+
 def test_a_frame_with_a_gap_is_left_out_and_breaks_the_step_over_it(known) -> None:
     errors, keypoints = known.errors[:2].clone(), known.keypoints[:2].clone()
     keypoints[0, 10, 3] = float("nan")

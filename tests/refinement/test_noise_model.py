@@ -99,6 +99,38 @@ def test_white_noise_leaves_the_frames_apart(known, fitted) -> None:
     torch.testing.assert_close(factor, noise @ white.cholesky.T, rtol=0, atol=1e-12)
 
 
+def test_a_matrix_says_how_much_longer_one_joint_errs_than_another() -> None:
+    """e_t = diag(rho) e_{t-1} + noise: K = L^-1 diag(rho) L, and draws have both covariances."""
+    rho = torch.tensor([0.9] * 3 + [0.5] * 3 + [0.0] * 3).double()
+    factor = torch.tril(torch.randn(9, 9, generator=torch.Generator().manual_seed(1))).double()
+    fresh = factor @ factor.T
+    covariance = fresh / (1 - rho[:, None] * rho)  # S = D S D + fresh
+    white = standard_normal(400, 90, 9) @ torch.linalg.cholesky(fresh).T
+    rows = [white[:, 0]]
+    for new in white[:, 1:].unbind(1):
+        rows.append(rho * rows[-1] + new)
+    errors = torch.stack(rows, dim=1)[:, 40:].reshape(400, 50, 3, 3)
+    errors = torch.cat([errors[:, :, :ROOT], 0 * errors[:, :, :1], errors[:, :, ROOT:]], dim=2)
+    poses = standard_normal(400, 50, 4 * 3).view(400, 50, 4, 3)
+    poses[:, :, ROOT] = 0
+    moments = Moments.of(errors, poses, root=ROOT)
+    model = fit_noise_model(moments, persistent="matrix", given_pose=False)
+    assert model.persistence == 0
+    assert not model.regression.any()
+    found = model.cholesky @ model.cholesky.T
+    scale = covariance.diagonal().sqrt()
+    bound = 0.08 * torch.outer(scale, scale)
+    assert bool(((found - covariance).abs() < bound).all())
+    lagged = model.cholesky @ model.transition @ model.cholesky.T
+    assert bool(((lagged - torch.diag(rho) @ covariance).abs() < bound).all())
+    still = torch.zeros(400, 50, 4, 3).double()
+    drawn = pose_rows(model.draw(still, noise=standard_normal(400, 50, 9)), ROOT)
+    drawn = drawn - model.mean_error
+    for lag, wanted in ((0, found), (1, lagged)):
+        later, earlier = (x.reshape(-1, 9) for x in (drawn[:, lag:], drawn[:, : 50 - lag]))
+        assert bool(((later.T @ earlier / len(later) - wanted).abs() < bound).all())
+
+
 def test_the_root_has_no_error(known, fitted) -> None:
     poses, keypoints = known.poses[:3].float(), known.keypoints[:3].float()
     drawn = fitted.draw(poses, keypoints, noise=standard_normal(3, 50, 9).float())
@@ -117,7 +149,10 @@ def test_taking_off_the_expected_error_is_the_best_a_linear_map_can_do(known, fi
     assert float(known.errors.square().sum((2, 3)).mean()) > 2 * rest
 
 
-def test_a_checkpoint_keeps_the_model_to_the_last_bit(fitted, tmp_path) -> None:
+@pytest.mark.parametrize("persistent", [True, "matrix"])
+def test_a_checkpoint_keeps_the_model_to_the_last_bit(known, persistent, tmp_path) -> None:
+    moments = Moments.of(known.errors, known.poses, known.keypoints, root=ROOT)
+    fitted = fit_noise_model(moments, persistent=persistent)
     path = tmp_path / "model.safetensors"
     header = {"noise": fitted.to_json()}
     layout = get_layout("kinect_20")
@@ -138,6 +173,7 @@ def test_a_damaged_model_is_refused(fitted) -> None:
         (tensors, {}),
         (tensors, {**data, "persistence": 1.5}),
         (tensors, {**data, "with_keypoints": False}),
+        ({**tensors, "transition": torch.eye(3)}, data),
     ):
         with pytest.raises(DataError, match="noise model: expected its tensors and sizes"):
             NoiseModel.from_parts(*parts)

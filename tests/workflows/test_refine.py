@@ -7,6 +7,7 @@ import pytest
 
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError, NotFoundError, UsageError
+from skelaug.skeleton.geometry import bone_lengths
 from skelaug.skeleton.sequence import Source
 from skelaug.workflows import refine as workflow
 from skelaug.workflows.provenance import run_record_path
@@ -80,6 +81,56 @@ def test_a_killed_run_that_is_resumed_gives_the_same_file(settings, tmp_path, mo
     assert report.resumed_shards == 1
     assert config.out.read_bytes() == whole.out.read_bytes()
     assert (report.jitter, report.frames) == (one.jitter, one.frames)
+
+
+def test_bones_keep_one_length_in_a_clip_or_for_a_performer(settings, tmp_path):
+    lengths = {}
+    for bones in ("rigid", "performer"):
+        config = settings(out=tmp_path / f"{bones}.h5", bones=bones)
+        report = workflow.run(config)
+        assert report.bones == bones
+        assert report.bone_length_variation.after < 1e-5
+        with SequenceFile(config.out) as file:
+            lengths[bones] = {
+                clip.name: (clip.subject, bone_lengths(clip.positions[0, 0], clip.layout))
+                for clip in file
+            }
+    by_performer = {}
+    for subject, bones in lengths["performer"].values():
+        np.testing.assert_allclose(by_performer.setdefault(subject, bones), bones, rtol=1e-4)
+    own = [bones for subject, bones in lengths["rigid"].values() if subject == 1]
+    assert np.ptp(own, axis=0).max() > 1e-3
+
+
+def test_a_low_pass_takes_jitter_out_of_what_a_method_left(settings, tmp_path):
+    mild = {"method": "moving-median", "root": "butterworth"}
+    before = workflow.run(settings(**mild))
+    after = workflow.run(settings(low_pass=3, **mild), force=True)
+    assert (before.low_pass, after.low_pass) == (0, 3)
+    assert after.jitter.after < 0.8 * before.jitter.after
+
+
+def test_a_picture_that_is_there_is_never_drawn_over(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(workflow, "_SHARD", 7)
+    real, calls = workflow.refine_clips, []
+
+    def failing(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(workflow, "refine_clips", failing)
+    config = settings(picture=tmp_path / "mine.png")
+    with pytest.raises(KeyboardInterrupt):
+        workflow.run(config)
+    config.picture.write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"mine\.png"):
+        workflow.run(config, resume=True)
+    assert config.picture.read_bytes() == b"mine"
+    config.picture.unlink()
+    workflow.run(config, resume=True)
+    assert config.picture.stat().st_size > 1000
 
 
 def test_a_dry_run_writes_nothing(settings):

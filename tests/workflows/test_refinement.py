@@ -38,7 +38,7 @@ def test_the_pose_about_the_root_is_refined_and_the_root_stays_bit_for_bit(make_
 def test_a_linear_filter_of_pose_and_root_is_that_of_the_positions(name, make_sequence):
     clip = make_sequence(frames=40)
     clip = clip.replaced(positions=clip.positions + np.float32(0.01) * noise(clip))
-    done = refined(clip, filtering(name), name).clip
+    done = refined(clip, filtering(name), FILTERS[name]).clip
     whole = FILTERS[name](clip.positions[:, 0].astype(np.float64), clip.fps)
     np.testing.assert_allclose(done.positions[:, 0], whole, atol=2e-6)
 

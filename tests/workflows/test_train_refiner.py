@@ -20,8 +20,10 @@ from skelaug.models import build
 from skelaug.place import Place
 from skelaug.progress import silent
 from skelaug.refinement.process import cosine_process, flipped
+from skelaug.refinement.rigid_bones import rigid_hints
 from skelaug.workflows import refine as refine_workflow
 from skelaug.workflows import train_refiner as workflow
+from skelaug.workflows.drawn_errors import load_errors
 from skelaug.workflows.noise_file import load_noise
 from skelaug.workflows.pose_pairs import corrupted_clips, matching_clips
 from skelaug.workflows.refinement import PoseTrack
@@ -88,7 +90,7 @@ def batch_of(config: TrainRefinerConfig, tmp_path: Path, step: int = 3) -> Any:
     clips = training_clips(config.data, split=config.split)
     place = Place(torch.device("cpu"))
     pairs = source.prepare(clips, RunDirectory(config.out), place, silent)
-    return pairs, workflow._batches(config, pairs, 8)(step)
+    return pairs, workflow._batches(source, pairs, 8)(step)
 
 
 def test_a_run_holds_the_network_both_noise_models_and_the_test(settings, tmp_path) -> None:
@@ -129,6 +131,17 @@ def test_a_stopped_run_goes_on_bit_for_bit(settings, tmp_path, monkeypatch) -> N
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
+def test_noisy_poses_may_be_called_by_another_path_when_a_run_goes_on(
+    settings, tmp_path, noisy
+) -> None:
+    run(settings(), device="cpu")
+    moved = noisy.rename(tmp_path / "elsewhere.h5")
+    assert run(settings(noisy=moved), device="cpu", resume=True).steps == 5
+    moved.write_bytes((tmp_path / "truth.h5").read_bytes())
+    with pytest.raises(UsageError):
+        run(settings(noisy=moved), device="cpu", resume=True)
+
+
 def test_the_network_sees_x_t_and_learns_the_error_in_its_mean_size(settings, tmp_path) -> None:
     pairs, (x, t, error, *rest) = batch_of(settings("noise=identity", "mirror=0"), tmp_path)
     assert rest == []
@@ -146,7 +159,7 @@ def test_the_network_sees_x_t_and_learns_the_error_in_its_mean_size(settings, tm
 def test_mirrored_windows_are_mirrored_with_their_errors(settings, tmp_path) -> None:
     turned = settings("noise=identity", "mirror=1")
     pairs, (x, t, error) = batch_of(turned, tmp_path)
-    plain = workflow._batches(settings("noise=identity", "mirror=0"), pairs, 8)(3)
+    plain = workflow._batches(workflow._Source(settings("noise=identity", "mirror=0")), pairs, 8)(3)
     assert torch.equal(t, plain[1])
     swap = pairs.layout.mirrored
     torch.testing.assert_close(x, flipped(plain[0], swap))
@@ -155,7 +168,9 @@ def test_mirrored_windows_are_mirrored_with_their_errors(settings, tmp_path) -> 
 
 def test_drawn_errors_are_those_of_the_noisy_pose_and_differ_by_update(settings, tmp_path) -> None:
     pairs, first = batch_of(settings("mirror=0"), tmp_path)
-    again, other = (workflow._batches(settings("mirror=0"), pairs, 8)(step) for step in (3, 4))
+    again, other = (
+        workflow._batches(workflow._Source(settings("mirror=0")), pairs, 8)(step) for step in (3, 4)
+    )
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[2], other[2])
 
@@ -227,17 +242,67 @@ def test_refine_uses_the_run_and_compares_with_the_truth(settings, tmp_path, tru
 def test_noise_fitted_elsewhere_makes_noisy_poses_of_others(settings, tmp_path, truth) -> None:
     run(settings(), device="cpu")
     with SequenceFile(truth) as file:
-        made = corrupted_clips(file, tmp_path / "run", seed=0)
+        made = corrupted_clips(file, load_errors(tmp_path / "run", file.layout), seed=0)
         real = matching_clips(file, tmp_path / "noisy.h5")
         errors = [
-            np.concatenate([noisy.of(row).positions - file[row].positions for row in range(24)])
+            np.concatenate([noisy.of(n, clip).positions - clip.positions for n, clip in clips])
             for noisy in (made, real)
+            for clips in [[*enumerate(file)]]
         ]
         assert np.abs(errors[0][:, :, file.layout.root]).max() == 0
         assert np.abs(errors[0]).mean() == pytest.approx(np.abs(errors[1]).mean(), rel=0.1)
-        assert np.array_equal(made.of(3).positions, made.of(3).positions)
+        one, same = (made.of(3, file[3]).positions for _ in range(2))
+        assert np.array_equal(one, same)
     report = run(settings(out="other", noisy=None, noise_model=tmp_path / "run"), device="cpu")
     assert report.scores["mpjpe_mm_of_noisy"] > 0
+
+
+def test_drawn_errors_are_new_for_every_window_and_turn_with_it(settings, tmp_path) -> None:
+    run(settings("persistent=matrix", "given_pose=false", out="noise"), device="cpu")
+    noise = load_noise(tmp_path / "noise", "noise").model
+    assert noise.transition is not None
+    assert not noise.regression.any()
+    source = {"noisy": None, "noise_model": tmp_path / "noise"}
+    drawn = settings("noise=drawn", "turn=true", "strength=[2,2]", "mirror=0", **source)
+    pairs, (x, t, error) = batch_of(drawn, tmp_path)
+    again = settings("noise=drawn", "turn=true", "strength=[1,1]", "mirror=0", **source)
+    _, _, weaker = workflow._batches(workflow._Source(again), pairs, 8)(3)
+    torch.testing.assert_close(error, 2 * weaker)
+    process = cosine_process(50)
+    truth = process.clean(x, error * pairs.form.unit, t)
+    windows = torch.from_numpy(pairs.truth[pairs.rows])
+    height, wanted = truth[:, None, ..., 1], windows[None, ..., 1]
+    assert float((height - wanted).abs().amax(dim=(2, 3)).amin(dim=1).max()) < 1e-5
+    apart = (truth[:, None] - windows[None]).abs().amax(dim=(2, 3, 4)).amin(dim=1)
+    assert float(apart.min()) > 0.01
+
+
+def test_clips_of_a_higher_rate_are_read_at_every_kth_frame(
+    settings, tmp_path, labelled_clips, write_file
+) -> None:
+    fast = [clip.replaced(fps=60.0) for clip in labelled_clips(layout="sbu_15")]
+    data = write_file(tmp_path / "fast.h5", fast)
+    noisy = write_file(tmp_path / "fast noisy.h5", [erring(clip) for clip in fast])
+    pairs, _ = batch_of(settings("fps=30", data=data, noisy=noisy), tmp_path)
+    assert pairs.form.fps == 30
+    with SequenceFile(data) as file:
+        rows = pairs.clips.rows
+        assert pairs.lengths == [-(-int(n) // 2) for n in file.lengths[rows]]
+        first = file[int(rows[0])].positions[::2, 0]
+    np.testing.assert_array_equal(pairs.truth[: len(first)], first - first[:, [file.layout.root]])
+    assert load_noise(tmp_path / "run", "noise").fps == 30
+
+
+def test_a_refiner_says_what_becomes_of_root_and_bones(settings, tmp_path, noisy) -> None:
+    run(settings("root=butterworth", "bones=rigid", "optimisation.steps=1"), device="cpu")
+    told = {"data": noisy, "model": str(tmp_path / "run")}
+    done = refine_workflow.run(RefineConfig(out=tmp_path / "a.h5", **told))
+    assert (done.root, done.bones) == ("butterworth", "rigid")
+    assert done.bone_length_variation.after < 1e-5
+    plain = RefineConfig(out=tmp_path / "b.h5", root="keep", bones="keep", **told)
+    done = refine_workflow.run(plain)
+    assert (done.root, done.bones) == ("keep", "keep")
+    assert done.bone_length_variation.after > 0.01
 
 
 def test_2d_poses_are_read_where_a_file_has_them(
@@ -255,6 +320,30 @@ def test_2d_poses_are_read_where_a_file_has_them(
         refine_workflow.run(RefineConfig(model=str(tmp_path / "run"), **told))
 
 
+def test_hints_are_those_of_the_noisy_window_and_turn_with_it(settings, tmp_path) -> None:
+    told = "hints=true", "noise=identity"
+    pairs, (x, t, error, hints) = batch_of(settings(*told, "mirror=0"), tmp_path)
+    process, unit = cosine_process(50), pairs.form.unit
+    truth = process.clean(x, error * unit, t)
+    wanted = rigid_hints((truth + error * unit).numpy(), pairs.form.fps, pairs.layout)
+    np.testing.assert_allclose(hints, wanted, atol=1e-4)
+    mirrored = workflow._batches(workflow._Source(settings(*told, "mirror=1")), pairs, 8)(3)[-1]
+    torch.testing.assert_close(mirrored, flipped(hints, pairs.layout.mirrored))
+
+
+def test_a_refiner_with_hints_finds_them_itself(settings, tmp_path, noisy) -> None:
+    run(settings("hints=true", "optimisation.lr=0.01"), device="cpu")
+    assert load_checkpoint(tmp_path / "run" / "model.safetensors").arguments["keypoints"] == "hints"
+    refiner = load_refiner(tmp_path / "run", device=torch.device("cpu"))
+    assert refiner.form.hints
+    with SequenceFile(noisy) as file:
+        poses = file[0].positions[:, 0] - file[0].positions[:, 0, [file.layout.root]]
+    track = PoseTrack(poses, None, 30.0, 0)
+    for options in ({}, {"flip": True}):
+        (done,) = refining(refiner, **options)([track])
+        assert np.abs(done - poses).max() > 1e-3
+
+
 def test_2d_poses_in_pixels_are_refused(settings, tmp_path, labelled_clips, write_file) -> None:
     clips = [erring(clip, keypoints=True) for clip in labelled_clips(layout="sbu_15")]
     clips = [clip.replaced(keypoints=300 * clip.keypoints) for clip in clips]
@@ -266,6 +355,10 @@ def test_2d_poses_in_pixels_are_refused(settings, tmp_path, labelled_clips, writ
 def test_mistakes_name_what_to_do(settings, tmp_path, write_file, make_sequence) -> None:
     with pytest.raises(UsageError, match=r"--noisy NOISY\.h5"):
         settings(noisy=None)
+    with pytest.raises(UsageError, match="about a noise model"):
+        settings("turn=true")
+    with pytest.raises(UsageError, match="lesser factor first"):
+        settings("strength=[2,1]", noisy=None, noise_model=tmp_path)
     with pytest.raises(DataError, match="expected 2D poses"):
         run(settings("keypoints=true"), device="cpu")
     other = write_file(tmp_path / "other.h5", [make_sequence(layout="sbu_15", name="nobody")])

@@ -16,10 +16,13 @@ from skelaug.skeleton.geometry import bone_lengths
 from skelaug.skeleton.layouts import get_layout
 from skelaug.workflows.convert import ConvertConfig
 from skelaug.workflows.convert import run as convert
+from skelaug.workflows.drawn_errors import corrupted, load_errors
 from skelaug.workflows.imputation_methods import Completer
 from skelaug.workflows.imputation_report import ImputeConfig
 from skelaug.workflows.motion_prior import load_prior
 from skelaug.workflows.recognizer import load_recognizer
+from skelaug.workflows.refine import run as refine
+from skelaug.workflows.refinement_report import RefineConfig
 from skelaug.workflows.synthesize import SynthesizeConfig, run
 from skelaug.zoo import find_model, weights_in
 
@@ -36,9 +39,13 @@ def kicks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_parts_are_there_and_small() -> None:
     files = weights_in(find_model(MODEL))
     sizes = {role: path.stat().st_size for role, path in files.items()}
-    assert set(sizes) == {"diffusion", "guide", "evaluator", "sketch", "recognizer", "hgvae"}
+    assert set(sizes) == {
+        *("diffusion", "guide", "evaluator", "sketch", "recognizer", "hgvae"),
+        *("refiner", "corrector", "noise"),
+    }
     assert sizes.pop("recognizer") <= 3e6
     assert sizes.pop("hgvae") <= 6e6
+    assert sum(sizes.pop(role) for role in ("refiner", "corrector", "noise")) <= 6e6
     assert sum(sizes.values()) <= 12e6
 
 
@@ -171,3 +178,24 @@ def test_the_recognizer_names_the_gestures_of_performers_it_has_not_seen(
         assert [recognizer.classes[answer] for answer in answers] == [
             file.label_name(row) for row in rows
         ]
+
+
+def test_noisy_clips_become_smoother_and_their_bones_rigid(
+    tmp_path, labelled_clips, write_file
+) -> None:
+    numbers = np.random.default_rng(0)
+    clips = labelled_clips()
+    for clip in clips:
+        clip.positions[:] += 0.015 * numbers.standard_normal(clip.positions.shape)
+    path = write_file(tmp_path / "noisy.h5", clips)
+    report = refine(RefineConfig(data=path, out=tmp_path / "refined.h5"), device="cpu")
+    assert (report.model, report.steps, report.bones) == (MODEL, 2, "performer")
+    assert report.jitter.after < 0.8 * report.jitter.before
+    assert report.bone_length_variation.after < 1e-5
+
+
+def test_its_noise_is_of_the_size_of_a_depth_sensors(make_sequence) -> None:
+    errors = load_errors(MODEL, get_layout("kinect_20"), turn=True)
+    clip = make_sequence(frames=600)
+    moved = corrupted(clip, errors, seed=0, address=0).positions - clip.positions
+    assert 0.010 < np.linalg.norm(moved, axis=-1).mean() < 0.025
