@@ -47,8 +47,9 @@ Performers of HDM05 that it has not seen, with such noise of its own size:
 
 {mocap}
 
-Recordings that it has not seen; accuracy is that of the packaged recognizer on what comes out, which
-learnt from recordings as they came. Of NW-UCLA it knows one action, throw, and that from in front:
+Recordings that it has not seen; accuracy is that of the packaged recognizer on what comes out,
+which learnt from recordings as they came. Of NW-UCLA it knows one action, throw, and that from in
+front:
 
 {kinect}
 """

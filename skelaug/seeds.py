@@ -36,6 +36,7 @@ class Stream(enum.IntEnum):
     BENCHMARK = 14
     OCCLUSION = 15
     POSTERIOR = 16
+    TEXT = 17
 
 
 def _sequence(seed: int, stream: tuple[int, ...]) -> np.random.SeedSequence:

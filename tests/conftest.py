@@ -396,6 +396,73 @@ def make_lifter(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+_ACTIONS = (*CLASSES, "jump", "throw", "bow", "clap")
+_SMALL_ZEROSHOT = {
+    "text": "hashed",
+    "split": "subject=1,2",
+    "classes": "unseen=jump,throw",
+    "recognizer": {
+        "model": {"name": "compact", "arguments": {"widths": [8, 16]}},
+        "preparation": {"frames": 16},
+        "optimisation": {"steps": 6, "batch": 8, "lr": 5e-3, "precision": "fp32"},
+    },
+    "model": {"name": "cross-dit", "arguments": {"width": 16, "depth": 1, "heads": 2}},
+    "optimisation": {"steps": 8, "batch": 8, "lr": 1e-3, "precision": "fp32"},
+    "head_epochs": 5,
+    "rival_steps": 5,
+    "validation_classes": 0.3,
+    "validation_clips": 0.3,
+    "validate_every": 3,
+    "log_every": 2,
+    "checkpoint_every": 3,
+}
+
+
+def _action_clips() -> list[SkeletonSequence]:
+    return [
+        _sequence(label, name=f"{label} {s}-{take}", frames=24, subject=s, seed=10 * s + take)
+        for label in _ACTIONS
+        for s in (1, 2, 3)
+        for take in (0, 1)
+    ]
+
+
+def _descriptions() -> str:
+    lines = []
+    for number, name in enumerate(_ACTIONS):
+        word = name.split()[0]
+        lines += [f'"{name}":', f"  sparse: {word} once", f"  intensity: {number % 2}", "  rich:"]
+        lines += [f"  - The arms {word} and come back.", f"  - A slow {word} of the whole body."]
+    return "\n".join([*lines, ""])
+
+
+@pytest.fixture(scope="session")
+def _unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, descriptions and a small zero-shot run of them."""
+    from skelaug.config import load
+    from skelaug.workflows import train_zeroshot
+
+    folder = tmp_path_factory.mktemp("unseen")
+    data = _write(folder / "actions.h5", _action_clips())
+    (folder / "texts.yaml").write_text(_descriptions())
+    flags = {"data": data, "out": folder / "run", "descriptions": str(folder / "texts.yaml")}
+    config = load(train_zeroshot.TrainZeroshotConfig, preset=_SMALL_ZEROSHOT, flags=flags)
+    train_zeroshot.run(config, device="cpu")
+    return folder
+
+
+@pytest.fixture
+def zeroshot_settings() -> dict[str, Any]:
+    """Settings of a training of a few steps."""
+    return json.loads(json.dumps(_SMALL_ZEROSHOT))
+
+
+@pytest.fixture
+def unseen(tmp_path: Path, _unseen: Path) -> Path:
+    """A folder with actions.h5 (8 classes, 48 clips), texts.yaml and a zero-shot run of them."""
+    return Path(shutil.copytree(_unseen, tmp_path / "unseen"))
+
+
 @pytest.fixture
 def make_sequence() -> MakeSequence:
     """``make_sequence(label, name=, frames=, layout=, persons=, fps=, subject=, seed=, missing=)``.

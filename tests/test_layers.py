@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...] | frozenset[str], ...] = (
             "imputation",
             "refinement",
             "text",
+            "zeroshot",
             "zoo",
             "plots",
         }

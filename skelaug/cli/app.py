@@ -30,6 +30,7 @@ from skelaug.cli import (
     synth,
     train,
     view,
+    zeroshot,
 )
 from skelaug.errors import SkelaugError
 
@@ -85,6 +86,7 @@ _mount(evaluate.evaluate, evaluate.EXAMPLES, name="eval")
 _mount(bench.bench, bench.EXAMPLES)
 _mount(advise.advise, advise.EXAMPLES)
 _mount(predict.predict, predict.EXAMPLES)
+_mount(zeroshot.zeroshot, zeroshot.EXAMPLES)
 _mount(lift.lift, lift.EXAMPLES)
 _mount(impute.impute, impute.EXAMPLES)
 _mount(refine.refine, refine.EXAMPLES)

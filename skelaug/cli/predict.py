@@ -14,7 +14,7 @@ from skelaug.errors import UsageError
 if TYPE_CHECKING:
     from skelaug.workflows.prediction_report import PredictReport
 
-__all__ = ["EXAMPLES", "predict"]
+__all__ = ["EXAMPLES", "predict", "show_note", "show_summary"]
 
 EXAMPLES = [
     "skelaug predict data.h5 -o labels.csv",
@@ -132,7 +132,11 @@ def predict(
             render.note(f"warning: {warning}")
     streamed = output is None and not dry_run
     render.report(
-        "predict", report, as_json=as_json, quiet=quiet, show=_note if streamed else _show
+        "predict",
+        report,
+        as_json=as_json,
+        quiet=quiet,
+        show=show_note if streamed else show_summary,
     )
     if report.rejected:
         raise typer.Exit(exits.FINISHED_WITH_REJECTS)
@@ -153,14 +157,15 @@ def _summary(report: PredictReport) -> str:
     return what
 
 
-def _note(report: PredictReport) -> None:
+def show_note(report: PredictReport) -> None:
     """Beside answers on stdout, talk belongs on stderr."""
     render.note(f"{_summary(report)}, {report.clips_per_second:.0f} clips/s")
     for rejection in report.rejected:
         render.note(f"rejected {rejection.name}: {rejection.reason}")
 
 
-def _show(report: PredictReport) -> None:
+def show_summary(report: PredictReport) -> None:
+    """What was written, and how right it is."""
     verb = "would write" if report.dry_run else "wrote"
     render.line(f"{verb} {report.output or 'to stdout'}: {_summary(report)}")
     render.facts(

@@ -30,6 +30,8 @@ EXAMPLES = [
     "skelaug train recognizer data.h5 --out ctr --preset paper --set model.name=ctr-gcn --dry-run",
     "skelaug train diffusion data.h5 --out run --split subject=1,2 --dry-run",
     "skelaug train diffusion data.h5 --out run --preset paper --dry-run --json",
+    "skelaug train zeroshot data.h5 --out z --set classes=unseen=wave --set text=hashed "
+    "--set descriptions=texts.yaml --split subject=1,2 --dry-run",
 ]
 
 _WORKFLOWS = {
@@ -41,6 +43,7 @@ _WORKFLOWS = {
     "hgvae": ("train_hgvae", "TrainHgvaeConfig"),
     "lifter": ("train_lifter", "TrainLifterConfig"),
     "refiner": ("train_refiner", "TrainRefinerConfig"),
+    "zeroshot": ("train_zeroshot", "TrainZeroshotConfig"),
 }
 
 
@@ -49,7 +52,7 @@ def train(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="What to train: diffusion, guide, recognizer, hgvae, lifter, refiner, "
+            help="What to train: diffusion, guide, recognizer, zeroshot, hgvae, lifter, refiner, "
             "action2motion or actor.",
         ),
     ],
@@ -129,8 +132,8 @@ def train(
     are pooled with the data's own, or fill a share of every batch (--set extra.share=0.3).
 
     --preset paper is the published schedule of the network chosen by --set model.name=
-    (fg-stformer, ctr-gcn, ms-g3d, efficient-gcn, st-gcn); published scores fuse four of them, one
-    for each --set streams=[joint], [bone], [joint_motion], [bone_motion].
+    (fg-stformer, ctr-gcn, ms-g3d, efficient-gcn, shift-gcn, st-gcn); published scores fuse four of
+    them, one for each --set streams=[joint], [bone], [joint_motion], [bone_motion].
 
     action2motion and actor are other papers' generators, to compare with: `skelaug synth` draws
     from their runs as from a diffusion model's, without sampler, steps and guide.
@@ -156,6 +159,12 @@ def train(
     --set given_pose=false. --set root= and bones= are what `skelaug refine` does beside. The
     paper's ablations are --set noise=identity
     (wo CND) and --set diffusion=false.
+
+    zeroshot learns to match clips with texts, see `skelaug zeroshot`: --set classes= names a
+    published split of the classes, e.g. purls/utd-mhad/22-5, or --set classes=unseen=jump,kick
+    those without clips. It trains a recognizer of the seen classes first, in RUN/encoder (--set
+    encoder=RUN/encoder uses one again), then FDSM's network, or with --set method=tdsm that of its
+    forerunner. At its end it is tested on the test clips of unseen classes beside two rivals.
 
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.

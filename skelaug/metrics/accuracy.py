@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["accuracy", "class_accuracy", "confusion_matrix"]
+__all__ = ["accuracy", "class_accuracy", "confusion_matrix", "harmonic_mean"]
 
 
 def confusion_matrix(
@@ -47,3 +47,8 @@ def class_accuracy(confusion: NDArray[np.integer]) -> NDArray[np.float64]:
     fractions = np.full(len(totals), np.nan)
     np.divide(hits, totals, out=fractions, where=totals > 0)
     return fractions
+
+
+def harmonic_mean(one: float, other: float) -> float:
+    """``2 a b / (a + b)``, which no fraction alone can lift: 0 where either is 0."""
+    return 2 * one * other / (one + other) if one > 0 and other > 0 else 0.0

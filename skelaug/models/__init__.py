@@ -6,7 +6,8 @@ classifiers read motions, ``classifier(motion, lengths=None)``, and recognizers
 ``recognizer(clips)``; rival generators are explained where they are listed. Motion priors are
 called ``prior(x, seen, known, labels, noise)`` while they learn, and asked through ``infer``,
 ``log_densities``, ``reconstruct`` and ``sample``: see `MotionModel`. Lifters are called
-``lifter(keypoints)`` and refiners ``refiner(x, step, keypoints=None)``, with N T V C.
+``lifter(keypoints)`` and refiners ``refiner(x, step, keypoints=None)``, with N T V C. Matchers
+are told features and a text: ``matcher(x, step, local, mask, pooled, gain=None)``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import nn
 
 from skelaug.errors import UsageError, did_you_mean
 from skelaug.models.cnn_guide import CNNGuide
+from skelaug.models.cross_dit import CrossDiT
 from skelaug.models.frame_guide import FrameGuide
 from skelaug.models.frame_transformer import FrameTransformer
 from skelaug.models.gru_classifier import GRUClassifier
@@ -40,6 +42,7 @@ __all__ = [
     "DENOISERS",
     "GUIDES",
     "LIFTERS",
+    "MATCHERS",
     "MOTION_PRIORS",
     "RECOGNIZERS",
     "REFINERS",
@@ -68,6 +71,7 @@ MOTION_PRIORS: Mapping[str, Constructor] = {
 }
 LIFTERS: Mapping[str, Constructor] = {"stcformer": STCFormer, "mixste": MixSTE}
 REFINERS: Mapping[str, Constructor] = {"pose-denoiser": PoseDenoiser}
+MATCHERS: Mapping[str, Constructor] = {"cross-dit": CrossDiT}
 
 
 def build(
@@ -93,6 +97,7 @@ def build(
         **MOTION_PRIORS,
         **LIFTERS,
         **REFINERS,
+        **MATCHERS,
     }
     if kind not in networks:
         raise UsageError(f"network: no kind {kind!r}; {did_you_mean(kind, networks)}")

@@ -7,31 +7,30 @@ the noise stays white, while motion gathers in the slow tokens and a fast one is
 The second half works on frames again, where a bone has its length. A gain per frequency, joint and
 step, learned from the conditioning, is the linear part of the denoiser (Wiener's filter); the
 blocks only add what is not linear. Without frequencies and gains samples jitter.
+
+`spectral` adds FDSM's SG-SRM, which is not the same gain: it multiplies what the attentions add
+inside the blocks, all features and all frequencies from a quarter on alike, by one factor per class
+of 1 or more; the gain above multiplies the noisy image, each frequency, joint and step by its own
+factor of any size. On tokens that are frequencies SG-SRM needs no transform.
 Letters: n samples, c channels, r rows, f frames, d width.
 """
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skelaug.diffusion.spectral import cosine_basis
 from skelaug.models.layers import Conditioning, SelfAttention, sinusoid
+from skelaug.models.spectral_residual import Placement, Residual, spectral_residual
 from skelaug.shapes import check_shape
 
-__all__ = ["Block", "FrameTransformer", "cosine_basis"]
+__all__ = ["Block", "FrameTransformer"]
 
 _CHANNELS = 3
-
-
-def cosine_basis(frames: int) -> Tensor:
-    """The orthonormal DCT-II over `frames`, F F: rows are frequencies; its transpose inverts it."""
-    k = torch.arange(frames, dtype=torch.float64)
-    basis = torch.cos(math.pi / frames * (k + 0.5) * k[:, None]) * math.sqrt(2 / frames)
-    basis[0] /= math.sqrt(2)
-    return basis
 
 
 def _transformed(x: Tensor, basis: Tensor) -> Tensor:
@@ -60,11 +59,19 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
-        """Tokens N F D and six vectors N 1 D to N F D."""
+    def forward(
+        self, tokens: Tensor, modulation: tuple[Tensor, ...], residual: Residual | None = None
+    ) -> Tensor:
+        """Tokens N F D and six vectors N 1 D to N F D.
+
+        `residual` adds the attention's branch; None just adds it.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation
-        h = self.dropout(self.attention(_modulate(tokens, shift1, scale1)))
-        tokens = torch.addcmul(tokens, gate1, h.to(tokens.dtype))
+        h = self.dropout(self.attention(_modulate(tokens, shift1, scale1))).to(tokens.dtype)
+        if residual is None:
+            tokens = torch.addcmul(tokens, gate1, h)
+        else:
+            tokens = residual(tokens, gate1.to(tokens.dtype) * h)
         h = self.dropout(self.mlp(_modulate(tokens, shift2, scale2)))
         return torch.addcmul(tokens, gate2, h.to(tokens.dtype))
 
@@ -88,9 +95,12 @@ class FrameTransformer(nn.Module):
         heads: Attention heads; must divide `width`.
         mlp_ratio: Hidden size of the MLP as a multiple of `width`.
         frequencies: Work on frequencies first, and with gains; else on frames only, without.
+        spectral: Where SG-SRM amplifies: ``none``, ``attention`` or ``stream``; see
+            `SpectralResidual`.
+        alpha: Size of its largest gain.
 
     Raises:
-        ValueError: `heads` does not divide `width`.
+        ValueError: `heads` does not divide `width`, or `spectral` is unknown.
     """
 
     basis: Tensor
@@ -109,6 +119,8 @@ class FrameTransformer(nn.Module):
         heads: int = 6,
         mlp_ratio: float = 4.0,
         frequencies: bool = True,
+        spectral: Placement = "none",
+        alpha: float = 1.0,
     ) -> None:
         super().__init__()
         self.rows, self.frames = rows, frames
@@ -126,6 +138,7 @@ class FrameTransformer(nn.Module):
         self.write = nn.Linear(width, self.out_channels * rows)
         self.gain = nn.Linear(width, frames * _CHANNELS * rows) if frequencies else None
         self.frequency = nn.Parameter(self.position.detach().clone()) if frequencies else None
+        self.spectral = spectral_residual(spectral, num_classes=num_classes, alpha=alpha)
         self.register_buffer("basis", cosine_basis(frames).float(), persistent=False)
         for linear in (self.modulation, self.write, self.gain):
             if linear is not None:
@@ -166,10 +179,13 @@ class FrameTransformer(nn.Module):
             tokens = self.read(columns.mT) + self.position
         else:
             tokens = self.read(spectrum) + self.frequency
+        residual, among_frames = self._residuals(labels, n)
         for i, block in enumerate(self.blocks):
+            if self.frequency is None or i == depth // 2:
+                residual = among_frames
             if self.frequency is not None and i == depth // 2:
                 tokens = _transformed(tokens.mT, self.basis.mT).mT + self.position
-            tokens = block(tokens, modulations[6 * i : 6 * i + 6])
+            tokens = block(tokens, modulations[6 * i : 6 * i + 6], residual)
         out = self.write(_modulate(tokens, modulations[-2], modulations[-1])).to(columns.dtype).mT
         if self.gain is not None:
             gains = self.gain(condition).view(spectrum.shape).to(columns.dtype)
@@ -177,3 +193,12 @@ class FrameTransformer(nn.Module):
             out = torch.cat([out[:, : c * r] + linear, out[:, c * r :]], dim=1)
         image: Tensor = out.reshape(n, self.out_channels, r, f)
         return image.to(x.dtype)
+
+    def _residuals(
+        self, labels: Tensor | None, count: int
+    ) -> tuple[Residual | None, Residual | None]:
+        """How blocks add their attention, where tokens are frequencies and where frames."""
+        if self.spectral is None:
+            return None, None
+        add = partial(self.spectral, gain=self.spectral.gain(labels, count), dim=1)
+        return partial(add, is_spectrum=True), partial(add, basis=self.basis)

@@ -1,28 +1,15 @@
 """Trajectories as frequencies: the cosine transform of HG-VAE (Bourached et al. 2022, app. A.1).
 
+The orthonormal matrix D of its eq. 6 is `skelaug.diffusion.spectral.cosine_basis`.
 Letters: n samples, v nodes, t frames.
 """
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["dct_matrix", "encoder_input", "in_frequencies", "in_time", "interpolated"]
-
-
-def dct_matrix(frames: int) -> Tensor:
-    """The orthonormal DCT-II D of eq. 6, T T in float64: frequencies are x D^T, and x = C D.
-
-    ``D_ln = sqrt(2 / N) (1 + delta_l1)^-1/2 cos(pi / 2N (2n - 1)(l - 1))`` for l, n = 1 ... N.
-    """
-    l, n = np.arange(frames)[:, None], np.arange(frames)[None, :]  # noqa: E741  # the paper's
-    waves = np.sqrt(2 / frames) * np.cos(np.pi / (2 * frames) * (2 * n + 1) * l)
-    waves[0] /= math.sqrt(2)
-    return torch.from_numpy(waves)
+__all__ = ["encoder_input", "in_frequencies", "in_time", "interpolated"]
 
 
 def in_frequencies(x: Tensor, dct: Tensor) -> Tensor:
@@ -81,7 +68,7 @@ def encoder_input(x: Tensor, seen: Tensor | None, dct: Tensor, *, reads_mask: bo
     Args:
         x: N V T, in the time domain; what it holds where it was not seen, NaN too, has no effect.
         seen: N V T, bool; None = all.
-        dct: See `dct_matrix`.
+        dct: The matrix D, T T.
         reads_mask: Whether the mask, in time, follows the coefficients, which makes it N V 2T.
     """
     read = in_frequencies(x if seen is None else interpolated(x, seen), dct)

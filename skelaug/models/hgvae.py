@@ -49,7 +49,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from skelaug.models.frequencies import dct_matrix, encoder_input, in_time
+from skelaug.diffusion.spectral import cosine_basis
+from skelaug.models.frequencies import encoder_input, in_time
 from skelaug.models.gaussian import Gaussian
 from skelaug.models.graph_layers import (
     GaussianHead,
@@ -208,7 +209,7 @@ class HGVAE(MotionModel):
         self.top = TopLevel(top_down[0], stream, num_classes=num_classes)
         self.decoder = nn.ModuleList(DecoderLevel(graph, stream) for graph in top_down[1:])
         self.output = nn.Sequential(GraphBlock(stream), GaussianHead(stream, Graph(nodes, frames)))
-        self.register_buffer("dct", dct_matrix(frames).float(), persistent=False)
+        self.register_buffer("dct", cosine_basis(frames).float(), persistent=False)
 
     def infer(
         self,

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skelaug.models.frequencies import dct_matrix, encoder_input, in_time
+from skelaug.diffusion.spectral import cosine_basis
+from skelaug.models.frequencies import encoder_input, in_time
 from skelaug.models.gaussian import Gaussian
 from skelaug.models.graph_layers import GaussianHead, Graph, GraphBlock, GraphConvolution
 from skelaug.models.latent_levels import (
@@ -112,7 +113,7 @@ class HMVAE(MotionModel):
         self.output = nn.Sequential(
             GraphBlock(bottom), GraphBlock(bottom), GaussianHead(bottom, Graph(nodes, frames))
         )
-        self.register_buffer("dct", dct_matrix(frames).float(), persistent=False)
+        self.register_buffer("dct", cosine_basis(frames).float(), persistent=False)
         self.register_buffer("pooling", pooling, persistent=False)
         self.register_buffer("spreading", (pooling.mT > 0).to(pooling), persistent=False)
 

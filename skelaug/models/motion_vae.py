@@ -18,7 +18,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from skelaug.models.frequencies import dct_matrix, encoder_input, in_time
+from skelaug.diffusion.spectral import cosine_basis
+from skelaug.models.frequencies import encoder_input, in_time
 from skelaug.models.gaussian import Gaussian
 from skelaug.models.latent_levels import (
     LOGVAR_RANGE,
@@ -84,7 +85,7 @@ class MotionVAE(MotionModel):
         self.posterior = LinearHead(hidden[-1], latent)
         self.decoder = _layers(latent + num_classes, *reversed(hidden))
         self.output = LinearHead(hidden[0], entries)
-        self.register_buffer("dct", dct_matrix(frames).float(), persistent=False)
+        self.register_buffer("dct", cosine_basis(frames).float(), persistent=False)
 
     def infer(
         self,

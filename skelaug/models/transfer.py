@@ -7,6 +7,7 @@ keeps the rows of the classes that both know.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ def carry_weights(
 
     Args:
         network: Of a class with ``AXES``: endings of parameter names to the letters of their axes,
-            v joints, y classes, m persons; ``(m v c)`` is one axis made of three.
+            v joints, y classes, m persons; ``(m v c)`` is one axis made of three. A letter of
+            any other kind is matched by size, one at most inside an axis made of several.
         weights: State dict of the other network.
         source: What its axes stand for.
         target: What the axes of `network` stand for.
@@ -146,12 +148,10 @@ def _unfolded(tensor: Tensor, groups: list[list[str]], names: Names) -> list[int
     sizes: list[int] = []
     for length, group in zip(tensor.shape, groups, strict=True):
         known = [names.size(letter) for letter in group]
-        if len(group) == 1 and known[0] is None:
-            known = [length]
-        product = 1
-        for size in known:
-            product *= size or 0
-        if product != length:
+        if known.count(None) == 1:  # of any size: what the others leave
+            rest = math.prod(size for size in known if size is not None)
+            known[known.index(None)] = length // rest
+        if math.prod(size or 0 for size in known) != length:
             return None
         sizes += [size for size in known if size is not None]
     return sizes

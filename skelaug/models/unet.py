@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skelaug.models.layers import Conditioning, SelfAttention
+from skelaug.models.spectral_residual import Placement, Residual, spectral_residual
 from skelaug.shapes import check_shape
 
 __all__ = [
@@ -103,10 +105,11 @@ class AttentionBlock(nn.Module):
         nn.init.zeros_(self.attention.out.weight)
         nn.init.zeros_(self.attention.out.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """N C H W to N C H W."""
-        mixed: Tensor = self.attention(self.norm(x).flatten(2).transpose(1, 2))
-        return x + mixed.transpose(1, 2).reshape(x.shape)
+    def forward(self, x: Tensor, residual: Residual | None = None) -> Tensor:
+        """N C H W to N C H W; `residual` adds what was mixed, None just adds it."""
+        tokens: Tensor = self.attention(self.norm(x).flatten(2).transpose(1, 2))
+        mixed = tokens.transpose(1, 2).reshape(x.shape)
+        return x + mixed if residual is None else residual(x, mixed)
 
 
 class Level(nn.Module):
@@ -117,11 +120,11 @@ class Level(nn.Module):
         self.block = block
         self.attention = attention
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """N C H W to N C' H W."""
+    def forward(self, x: Tensor, embedding: Tensor, residual: Residual | None = None) -> Tensor:
+        """N C H W to N C' H W; for `residual` see `AttentionBlock`."""
         h: Tensor = self.block(x, embedding)
         if self.attention is not None:
-            h = self.attention(h)
+            h = self.attention(h, residual)
         return h
 
 
@@ -208,11 +211,14 @@ class Encoder(nn.Module):
                 )
                 self.kept.append(channels)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
+    def forward(
+        self, x: Tensor, embedding: Tensor, residual: Residual | None = None
+    ) -> list[Tensor]:
         """Image N 3 H W to the maps after the first convolution and after every stage."""
         maps: list[Tensor] = [self.read(x)]
         for stage in self.stages:
-            maps.append(stage(maps[-1], embedding))
+            attends = (residual,) if isinstance(stage, Level) else ()
+            maps.append(stage(maps[-1], embedding, *attends))
         return maps
 
 
@@ -225,9 +231,10 @@ class Middle(nn.Module):
         self.attention = AttentionBlock(channels, heads=heads)
         self.block2 = ResidualBlock(channels, channels, embedding=embedding, dropout=dropout)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """N C H W to N C H W."""
-        out: Tensor = self.block2(self.attention(self.block1(x, embedding)), embedding)
+    def forward(self, x: Tensor, embedding: Tensor, residual: Residual | None = None) -> Tensor:
+        """N C H W to N C H W; for `residual` see `AttentionBlock`."""
+        h = self.attention(self.block1(x, embedding), residual)
+        out: Tensor = self.block2(h, embedding)
         return out
 
 
@@ -237,6 +244,9 @@ class UNet(nn.Module):
     The image is 24 = 8 x 3 wide, so at most three halvings. Attention stands at the factors 2 and
     4 (12 x 12 and 6 x 6), because the reference's flag "16,8" would give 1 and 3 here, and at the
     middle. q and k are scaled by d^(-1/4) each there, which is softmax(q k / sqrt(d)) here.
+
+    `spectral` adds FDSM's SG-SRM along the frames of every map with attention. The boundary is a
+    quarter of the map's own frames: maps of 12, 6 and 3 frames have 3, 1 and 1 low frequencies.
 
     Args:
         rows: Rows R of the image, a multiple of 2 ** (levels - 1).
@@ -250,9 +260,13 @@ class UNet(nn.Module):
         blocks: Residual blocks per level (one more in the ascending half).
         attention_factors: Downsampling factors at which every block is followed by attention.
         heads: Attention heads.
+        spectral: Where SG-SRM amplifies: ``none``, ``attention`` or ``stream``; see
+            `SpectralResidual`.
+        alpha: Size of its largest gain.
 
     Raises:
-        ValueError: The image cannot be halved that often, or `heads` divides some width not.
+        ValueError: The image cannot be halved that often, `heads` divides some width not, or
+            `spectral` is unknown.
     """
 
     def __init__(  # noqa: PLR0913
@@ -269,9 +283,12 @@ class UNet(nn.Module):
         blocks: int = 3,
         attention_factors: Sequence[int] = (2, 4),
         heads: int = 4,
+        spectral: Placement = "none",
+        alpha: float = 1.0,
     ) -> None:
         super().__init__()
         require_divisible(rows=rows, frames=frames, stride=2 ** (len(multipliers) - 1))
+        self.spectral = spectral_residual(spectral, num_classes=num_classes, alpha=alpha)
         self.rows, self.frames = rows, frames
         out_channels = _CHANNELS * (2 if learned_variance else 1)
         embedding = 4 * width
@@ -335,12 +352,15 @@ class UNet(nn.Module):
         """
         check_shape(x, "N C R F", what="x", C=_CHANNELS, R=self.rows, F=self.frames)
         embedding = F.silu(self.conditioning(step, labels, subjects))
-        maps = self.encoder(x.to(embedding.dtype), embedding)
-        h = self.middle(maps[-1], embedding)
+        residual = None
+        if self.spectral is not None:
+            residual = partial(self.spectral, gain=self.spectral.gain(labels, len(x)), dim=-1)
+        maps = self.encoder(x.to(embedding.dtype), embedding, residual)
+        h = self.middle(maps[-1], embedding, residual)
         for stages, upsample in zip(self.decoder, self.upsamples, strict=True):
             assert isinstance(stages, nn.ModuleList)
             for stage in stages:
-                h = stage(torch.cat([h, maps.pop()], dim=1), embedding)
+                h = stage(torch.cat([h, maps.pop()], dim=1), embedding, residual)
             h = upsample(h)
         out: Tensor = self.write(h)
         return out.to(x.dtype)

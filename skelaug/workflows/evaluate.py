@@ -32,9 +32,11 @@ from skelaug.workflows.evaluation_report import (
     CopyReport,
     EvaluationReport,
     RecognizerReport,
+    SpectrumReport,
     class_rows,
     confusions,
     score_fields,
+    spectrum_report,
 )
 from skelaug.workflows.evaluation_scores import ArrayScores, evaluate_arrays
 from skelaug.zoo import find_model, find_weights
@@ -61,6 +63,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         limit: Most clips per side.
         out: JSON report to write.
         picture: PNG of the confusion matrices to write.
+        spectrum: PNG of the energy by frequency to write.
     """
 
     real: Path
@@ -75,6 +78,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     limit: PositiveInt = 10_000
     out: Path | None = None
     picture: Path | None = None
+    spectrum: Path | None = None
 
 
 def run(
@@ -90,7 +94,7 @@ def run(
         StorageError: An output cannot be written.
     """
     started = time.monotonic()
-    for path in (config.out, config.picture, config.save_network):
+    for path in (config.out, config.picture, config.spectrum, config.save_network):
         if path is not None:
             require_new(path, force=force)
     with (
@@ -235,6 +239,7 @@ class _Job:
                 per_draw=min(view.plan().size for view in result.views),
             ),
             **score_fields(result.scores),
+            spectrum=spectrum_report(result.scores, self.config.frames),
             copies=CopyReport(**vars(result.copies)),
             recognizer=RecognizerReport(
                 source="trained" if self.loaded is None else str(self.config.network),
@@ -288,3 +293,21 @@ def _write(
             rows=[classes[label] for label in shown],
             columns=classes,
         )
+    if config.spectrum is not None:
+        _draw_spectrum(config.spectrum, report.spectrum, title=config.synthetic.name)
+
+
+def _draw_spectrum(path: Path, found: SpectrumReport, *, title: str) -> None:
+    from skelaug.plots.spectrum import SpectrumLine, draw_spectrum  # matplotlib loads here
+
+    sides = {"real": found.real, "synthetic": found.synthetic, "held-out": found.held_out}
+    lines = {
+        name: SpectrumLine(
+            np.array([one.mean for one in side]), np.array([one.half_width for one in side])
+        )
+        for name, side in sides.items()
+        if side is not None
+    }
+    ratio = found.high_band.ratio
+    told = "" if ratio is None else f": {ratio:.2f} of the real high-band energy"
+    draw_spectrum(path, lines, low=found.low, unit=found.unit, title=title + told)

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from skelaug.diffusion.spectral import low_band
 from skelaug.metrics.accuracy import class_accuracy, confusion_matrix
 from skelaug.metrics.intervals import Interval
 from skelaug.metrics.protocol import Comparison
 from skelaug.workflows.evaluation_data import EvaluationData
-from skelaug.workflows.evaluation_scores import ArrayScores
+from skelaug.workflows.evaluation_scores import HIGH_BAND, ArrayScores, energy_key
 
 __all__ = [
     "ClassRow",
@@ -23,9 +24,11 @@ __all__ = [
     "EvaluationReport",
     "RecognizerReport",
     "Score",
+    "SpectrumReport",
     "class_rows",
     "confusions",
     "score_fields",
+    "spectrum_report",
 ]
 
 
@@ -68,6 +71,26 @@ class CopyReport(BaseModel, frozen=True):
     synthetic: float
     real: float
     held_out: float | None
+
+
+class SpectrumReport(BaseModel, frozen=True):
+    """Energy of the motions by frequency; see `skelaug.metrics.spectrum`.
+
+    Attributes:
+        unit: Of the energies.
+        low: The frequencies below this index are low, the others high.
+        synthetic: Of each frequency, k half waves per clip, from k = 0 on.
+        real: Of real training clips.
+        held_out: Of the real test part; null without one.
+        high_band: Sum of the high ones; its ratio is 1 where no fast motion is lost or invented.
+    """
+
+    unit: str = "mm²"
+    low: int
+    synthetic: list[Estimate]
+    real: list[Estimate]
+    held_out: list[Estimate] | None
+    high_band: Score
 
 
 class RecognizerReport(BaseModel, frozen=True):
@@ -127,6 +150,7 @@ class EvaluationReport(BaseModel, frozen=True):
         acceleration_m_s2: Mean acceleration at the clips' own frame rate.
         nearest_median_mm: Median distance to the nearest (other) training clip.
         nearest_p05_mm: 5th percentile of it.
+        spectrum: Energy of the motions by frequency.
         copies: Clips that are nearer than real ones are to one another.
         recognizer: What looked at the clips.
         classes: One row per compared class.
@@ -151,6 +175,7 @@ class EvaluationReport(BaseModel, frozen=True):
     acceleration_m_s2: Score
     nearest_median_mm: Score
     nearest_p05_mm: Score
+    spectrum: SpectrumReport
     copies: CopyReport
     recognizer: RecognizerReport
     classes: list[ClassRow]
@@ -176,6 +201,19 @@ _SCORES = {  # field of the report: (key of the scores, unit)
 def score_fields(scores: Mapping[str, Comparison]) -> dict[str, Score]:
     """The scores under the names of the report's fields."""
     return {name: _score(scores[key], unit) for name, (key, unit) in _SCORES.items()}
+
+
+def spectrum_report(scores: Mapping[str, Comparison], frames: int) -> SpectrumReport:
+    """The spectrum of clips of so many frames, from the scores of `evaluate_arrays`."""
+    energies = [_score(scores[energy_key(k)], "mm²") for k in range(frames)]
+    outside = [score.held_out for score in energies if score.held_out is not None]
+    return SpectrumReport(
+        low=low_band(frames),
+        synthetic=[score.synthetic for score in energies],
+        real=[score.real for score in energies],
+        held_out=outside or None,
+        high_band=_score(scores[HIGH_BAND], "mm²"),
+    )
 
 
 def _score(comparison: Comparison, unit: str) -> Score:

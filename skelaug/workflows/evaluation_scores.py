@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skelaug.diffusion.spectral import low_band
 from skelaug.metrics.neighbours import nearest, nearest_other, root_relative
 from skelaug.metrics.plausibility import bone_length_variation, mean_magnitude
 from skelaug.metrics.protocol import DRAWS, Comparison, ScoredClips, View, compare
+from skelaug.metrics.spectrum import frequency_energy
 from skelaug.seeds import Stream, numpy_generator
 from skelaug.skeleton.layout import SkeletonLayout
-from skelaug.workflows.evaluation_clips import PreparedClips, bones_of
+from skelaug.workflows.evaluation_clips import PreparedClips, bones_of, roots_of
 from skelaug.workflows.evaluation_network import Recognizer
 from skelaug.workflows.evaluation_panel import Panel, train_panel
 
-__all__ = ["ArrayScores", "Copies", "evaluate_arrays"]
+__all__ = ["ArrayScores", "Copies", "energy_key", "evaluate_arrays"]
 
-NEIGHBOUR = "nearest_mm"
+NEIGHBOUR, HIGH_BAND = "nearest_mm", "high_band_mm2"
 COPY_PERCENTILE = 1
 _MM = 1000.0
 _MOST_QUERIES = 2000
@@ -59,6 +61,11 @@ class ArrayScores:
     panel: Panel
 
 
+def energy_key(frequency: int) -> str:
+    """The name of the score that is the energy of one frequency."""
+    return f"energy_mm2[{frequency}]"
+
+
 def evaluate_arrays(
     train: PreparedClips,
     synthetic: PreparedClips,
@@ -73,9 +80,10 @@ def evaluate_arrays(
 
     Keys of the scores: ``fid``, ``accuracy``, ``diversity``, ``action_diversity``,
     ``bone_length_variation`` (fraction), ``velocity_mm`` and ``acceleration_mm`` (per frame of the
-    grid), the numbers of `PreparedClips.native`, and ``nearest_mm`` (distance to the nearest
-    training clip, root-relative mean over joints and frames); the last six also with ``.median``
-    and ``.p05``.
+    grid), the numbers of `PreparedClips.native`, ``nearest_mm`` (distance to the nearest training
+    clip, root-relative mean over joints and frames), the energy of each frequency (`energy_key`)
+    and ``high_band_mm2``, the sum of those from `low_band` on; all but the first four also with
+    ``.median`` and ``.p05``.
 
     Args:
         train: The real training part.
@@ -126,13 +134,18 @@ def _measured(
     clips: PreparedClips, layout: SkeletonLayout, nearest_mm: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Everything that is measured on a clip without a recognizer."""
-    bones = bones_of(layout, clips.positions.shape[2] // layout.num_joints)
+    persons = clips.positions.shape[2] // layout.num_joints
+    bones = bones_of(layout, persons)
+    energy = _MM**2 * frequency_energy(clips.positions, roots_of(layout, persons))
+    frames = energy.shape[1]
     return {
         "bone_length_variation": bone_length_variation(clips.positions, bones),
         "velocity_mm": _MM * mean_magnitude(clips.positions, order=1),
         "acceleration_mm": _MM * mean_magnitude(clips.positions, order=2),
         **clips.native,
         NEIGHBOUR: nearest_mm,
+        HIGH_BAND: energy[:, low_band(frames) :].sum(axis=1),
+        **{energy_key(k): energy[:, k] for k in range(frames)},
     }
 
 

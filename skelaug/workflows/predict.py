@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,13 +36,27 @@ from skelaug.workflows.prediction_models import (
 from skelaug.workflows.prediction_report import ModelRow, PredictReport, Tally
 from skelaug.workflows.prediction_text import Prediction, csv_header, csv_row, json_line
 from skelaug.workflows.provenance import file_hashes, write_run_record
+from skelaug.workflows.recognizer import Recognizer
 
-__all__ = ["PredictConfig", "run"]
+__all__ = ["Answering", "PredictConfig", "run"]
 
 _DIGITS = 6
 
 Write = Callable[[str], None]
 Put = Callable[[list[Prediction]], object]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Who answers.
+
+    Attributes:
+        command: What the record beside an output calls it.
+        load: From the file and the device to those who answer.
+    """
+
+    command: str
+    load: Callable[[SequenceFile, torch.device], Sequence[Recognizer]]
 
 
 class PredictConfig(BaseModel, frozen=True, extra="forbid"):
@@ -88,6 +104,7 @@ def run(
     device: str = "auto",
     write: Write | None = None,
     progress: Progress = silent,
+    by: Answering | None = None,
 ) -> PredictReport:
     """Predict the class of every clip or window of a file.
 
@@ -99,6 +116,7 @@ def run(
         write: Takes the lines of each batch as soon as it is computed, where `config.out` is None;
             without it they are in the report.
         progress: Counts clips or windows.
+        by: Who answers; None asks `config.models`.
 
     Raises:
         NotFoundError: A file or a model does not exist.
@@ -109,7 +127,8 @@ def run(
     started = time.monotonic()
     _check(config, force=force)
     with training_place(device) as place, SequenceFile(require_file(config.data)) as file:
-        job = _Job(config, file, place.device)
+        by = by or Answering("predict", partial(_named, config))
+        job = _Job(config, file, by.load(file, place.device))
         if not dry_run:
             with _sink(job, write) as put:
                 job.predict(put, progress)
@@ -121,7 +140,7 @@ def run(
             write_run_record(
                 config.out,
                 config,
-                command="predict",
+                command=by.command,
                 seconds=report.seconds,
                 details={"inputs": file_hashes(inputs)},
             )
@@ -152,14 +171,16 @@ def _check(config: PredictConfig, *, force: bool) -> None:
 class _Job:
     """One command: its file, its models, and what is counted."""
 
-    def __init__(self, config: PredictConfig, file: SequenceFile, device: torch.device) -> None:
+    def __init__(
+        self, config: PredictConfig, file: SequenceFile, recognizers: Sequence[Recognizer]
+    ) -> None:
         self.config, self.file = config, file
         self.rows: list[int] = _rows(file, config.split)
         if not self.rows:
             raise DataError(f"{file.path}: expected clips, got none")
         if config.confusion is not None and (file.labels[self.rows] < 0).all():
             raise UsageError(f"--confusion: expected labels in {file.path}, got none; leave it out")
-        self.recognizers = load_recognizers(config.models, file, device=device)
+        self.recognizers = recognizers
         self.classes = self.recognizers[0].classes
         self.orders = [class_order(self.recognizers[0], one) for one in self.recognizers]
         self.weights = config.weights or stream_weights(self.recognizers)
@@ -278,6 +299,10 @@ class _Job:
             predictions=self.kept,
             dry_run=dry_run,
         )
+
+
+def _named(config: PredictConfig, file: SequenceFile, device: torch.device) -> Sequence[Recognizer]:
+    return load_recognizers(config.models, file, device=device)
 
 
 def _rows(file: SequenceFile, split: str) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skelaug.data.splits import split_clips
+from skelaug.data.splits import split_clips, split_hash
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError, SkelaugError
 from skelaug.models.recognizers.streams import FUSION_WEIGHTS
@@ -68,6 +68,13 @@ def training_clips(file: SequenceFile, recognizers: Sequence[Recognizer]) -> NDA
             split = split_clips(file, str(told.get("rule", "")))
         except SkelaugError:  # trained on a file of another kind
             continue
-        if split.hash == told.get("hash"):
-            seen[split.train] = True
+        only = told.get("classes")
+        known = [i for i, name in enumerate(file.classes) if only is None or name in only]
+        rows = (
+            split.train if only is None else split.train[np.isin(file.labels[split.train], known)]
+        )
+        if told.get("hash") == (
+            split.hash if only is None else split_hash([file.names[row] for row in rows])
+        ):
+            seen[rows] = True
     return seen

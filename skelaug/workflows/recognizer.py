@@ -31,7 +31,13 @@ from skelaug.skeleton.sequence import SkeletonSequence
 from skelaug.workflows.published_weights import published_checkpoint
 from skelaug.zoo import find_model, find_weights
 
-__all__ = ["Preparation", "Recognizer", "StreamedNetwork", "load_recognizer"]
+__all__ = [
+    "Preparation",
+    "Recognizer",
+    "StreamedNetwork",
+    "load_recognizer",
+    "recognizer_of",
+]
 
 
 class Preparation(NamedTuple):
@@ -70,7 +76,8 @@ class Recognizer:
         name: What the user called it.
         path: The file that it came from.
         checkpoint: Its weights, layout, classes and meta data.
-        network: With its streams, on `device`, in evaluation mode.
+        network: From prepared positions to logits, on `device`, in evaluation mode; in most cases
+            a `StreamedNetwork`.
         preparation: How clips are prepared; of more persons, the profile chooses.
         streams: Names of the streams that the network sees.
         device: Where it computes.
@@ -79,7 +86,7 @@ class Recognizer:
     name: str
     path: Path
     checkpoint: Checkpoint
-    network: StreamedNetwork
+    network: nn.Module
     preparation: Preparation
     streams: tuple[str, ...]
     device: torch.device
@@ -176,6 +183,23 @@ def load_recognizer(name_or_path: str | Path, *, device: torch.device | None = N
     path = find_weights(find_model(name_or_path), "recognizer")
     known = not is_published(path)
     checkpoint = load_checkpoint(path, expect="recognizer") if known else published_checkpoint(path)
+    return recognizer_of(checkpoint, name=name, path=path, device=device)
+
+
+def recognizer_of(
+    checkpoint: Checkpoint, *, name: str, path: Path, device: torch.device | None = None
+) -> Recognizer:
+    """The recognizer that a checkpoint describes.
+
+    Args:
+        checkpoint: Its weights, layout, classes and meta data.
+        name: What the user calls it.
+        path: The file that it came from.
+        device: Where to compute; the CPU by default.
+
+    Raises:
+        DataError: The weights do not fit, or the meta data are damaged.
+    """
     streams, preparation = _told(checkpoint.meta, name)
     try:
         network = RECOGNIZERS[checkpoint.kind](**checkpoint.arguments)

@@ -35,6 +35,19 @@ _ST = {
         "weight_decay": 1e-4,
     },
 }
+_SHIFT = {
+    "model": {"name": "shift-gcn"},
+    "preparation": {"profile": "agcn"},
+    "optimisation": {
+        "optimizer": "sgd",
+        "epochs": 140,
+        "batch": 64,
+        "lr": 0.1,
+        "decay": "steps",
+        "milestones": (60 / 140, 80 / 140, 100 / 140),
+        "weight_decay": 1e-4,
+    },
+}
 _MS_G3D = {
     "model": {"name": "ms-g3d"},
     "preparation": {"profile": "agcn"},
@@ -110,12 +123,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper/ctr-gcn": _CTR,
     "paper/ms-g3d": _MS_G3D,
     "paper/efficient-gcn": _EFFICIENT,
+    "paper/shift-gcn": _SHIFT,
     "paper/st-gcn": _ST,
 }
 """Settings by preset. ``paper`` is FG-STFormer's; with another network it is that network's.
 
 Sources: Gao et al. 2022, section 4.2 (FG-STFormer); Chen et al. 2021 with their code (CTR-GCN); Liu
 et al. 2020 with their code (MS-G3D; 60 epochs as for NTU RGB+D 120); Song et al. 2022 with their
-code (EfficientGCN-B4); Yan et al. 2018 with their code (ST-GCN). All take the rate up by update
+code (EfficientGCN-B4); Cheng et al. 2020 with their code (Shift-GCN; one decay of weights for all);
+Yan et al. 2018 with their code (ST-GCN). All take the rate up by update
 instead of by epoch, and the last weights instead of those of the best test epoch.
 """

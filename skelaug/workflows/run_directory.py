@@ -17,7 +17,9 @@
     ├── confusion.png       the same as a picture
     ├── images.h5           skeleton images of the training clips; removed at the end
     ├── motions.h5          prepared positions of the training clips; removed at the end
-    └── extra.h5            the same of further clips, synthetic ones; removed at the end
+    ├── extra.h5            the same of further clips, synthetic ones; removed at the end
+    ├── features.npy        of a zero-shot model: features of its clips; removed at the end
+    └── encoder/            of a zero-shot model: the run of the recognizer that makes them
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ CONFIG, RECORD, MODEL, CARD, SCORES = (
     "scores.json",
 )
 IMAGES, MOTIONS, EXTRA, CONFUSION = "images.h5", "motions.h5", "extra.h5", "confusion.png"
+FEATURES, ENCODER = "features.npy", "encoder"
 _FILES = (
     CONFIG,
     RECORD,
@@ -54,6 +57,7 @@ _FILES = (
     IMAGES,
     MOTIONS,
     EXTRA,
+    FEATURES,
     CONFUSION,
     "sketch.safetensors",
     "corrector.safetensors",
@@ -111,14 +115,27 @@ def resolve(
         return configuration.load(model, preset=base, file=file, overrides=overrides, flags=flags)
 
     config, network = load(base), base.get("model", {})
-    wanted = config.model_dump()["model"].get("name")  # a training of one network has no choice
+    values = config.model_dump()
+    wanted = values["model"].get("name")  # a training of one network has no choice
+    fitting = _with_own_arguments(base, values)
     if network.get("name") == wanted:
-        return config
+        return config if fitting == base else load(fitting)
     own = presets.get(f"{preset or 'cpu'}/{wanted}")
     if own is not None and not (resume and stored.exists()):
         return load(own)
-    # a preset's arguments belong to its own network
-    return load({**base, "model": {k: v for k, v in network.items() if k != "arguments"}})
+    return load(fitting)
+
+
+def _with_own_arguments(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The base without arguments of networks that other settings replace by ones of other names."""
+    other = "arguments" in base and base.get("name") != values.get("name")
+    return {
+        key: _with_own_arguments(value, values.get(key) or {})
+        if isinstance(value, Mapping)
+        else value
+        for key, value in base.items()
+        if not (other and key == "arguments")
+    }
 
 
 def _over(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +163,8 @@ class RunDirectory:
         self.images = path / IMAGES
         self.motions = path / MOTIONS
         self.extra = path / EXTRA
+        self.features = path / FEATURES
+        self.encoder = path / ENCODER
 
     @property
     def is_finished(self) -> bool:
@@ -216,12 +235,15 @@ class RunDirectory:
         """Remove the files of an earlier run; others are left alone."""
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        if self.encoder.is_dir():
+            RunDirectory(self.encoder).clear()
 
     def finish(self, card: str, scores: Mapping[str, Any]) -> None:
         """Remove what was prepared, write scores and card; the card marks a finished run."""
         self.images.unlink(missing_ok=True)
         self.motions.unlink(missing_ok=True)
         self.extra.unlink(missing_ok=True)
+        self.features.unlink(missing_ok=True)
         if scores:
             write_text(self.path / SCORES, json.dumps(scores, indent=1) + "\n")
         write_text(self.path / CARD, card)

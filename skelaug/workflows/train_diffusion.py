@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from skelaug.diffusion.loss import hybrid_loss, min_snr_weight, simple_loss
 from skelaug.diffusion.parameterization import noised, split_output, target_from, x0_from
 from skelaug.diffusion.schedule import SCHEDULES, Schedule
+from skelaug.diffusion.spectral import Reduction, low_band, spectral_loss, spectral_weights
 from skelaug.errors import DataError
 from skelaug.image.bones import BoneLengths
 from skelaug.models import DENOISERS
@@ -40,6 +41,7 @@ __all__ = [
     "DenoiserConfig",
     "DiffusionConfig",
     "DiffusionLoss",
+    "SpectralLossConfig",
     "TrainDiffusionConfig",
     "run",
 ]
@@ -88,7 +90,8 @@ class DenoiserConfig(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         name: ``frame-transformer`` (made for CPUs) or ``unet`` (the paper's).
         dropout: Dropout inside it; against memorising small sets.
-        arguments: Further arguments of its constructor, e.g. width and depth.
+        arguments: Further arguments of its constructor, e.g. width and depth; ``spectral``
+            (``attention`` or ``stream``) adds SG-SRM, which turns high frequencies up by class.
     """
 
     name: Annotated[str, AfterValidator(partial(known, choices=DENOISERS))] = "frame-transformer"
@@ -118,12 +121,30 @@ class DiffusionConfig(BaseModel, frozen=True, extra="forbid"):
     bone_weight: NonNegativeFloat = 0.0
 
 
+class SpectralLossConfig(BaseModel, frozen=True, extra="forbid"):
+    """TASL: the error of the clean estimate, frequency by frequency along the frames.
+
+    Attributes:
+        weight: Of the loss; 0 leaves it out.
+        gamma: Weight of the high frequencies where there is no noise; it falls with the step.
+        share: Of the frequencies that are low.
+        reduction: ``mean`` over the elements of an image, or the paper's ``sum``, larger by their
+            number (1,440 for 20 rows of 24 frames).
+    """
+
+    weight: NonNegativeFloat = 0.0
+    gamma: NonNegativeFloat = 1.0
+    share: float = Field(default=0.25, gt=0.0, le=1.0)
+    reduction: Reduction = "mean"
+
+
 class TrainDiffusionConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
     """How a diffusion model is trained.
 
     Attributes:
         model: The network.
         diffusion: The process.
+        spectral_loss: The loss of frequencies that is added.
         conditional: Give the network the class; else the label acts through a guide alone.
         label_drop: Share of samples trained without their label, so that a conditional network
             serves as the unconditional one too.
@@ -139,6 +160,7 @@ class TrainDiffusionConfig(ImageTrainingConfig, frozen=True, extra="forbid"):
 
     model: DenoiserConfig = DenoiserConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    spectral_loss: SpectralLossConfig = SpectralLossConfig()
     sampling: Recipe = Recipe()
     conditional: bool = True
     label_drop: float = Field(default=0.15, ge=0.0, le=1.0)
@@ -189,6 +211,7 @@ def run(
             config.diffusion,
             conditional=config.conditional,
             bones=BoneLengths(images.codec, images.normalizer),
+            spectral=config.spectral_loss,
         ),
         conclude=write_sketch,
         meta={
@@ -264,18 +287,28 @@ class DiffusionLoss:
     """The objective of a denoiser, averaged over samples.
 
     Beside the paper's: ``bone_weight alpha_bar mean (|bone(x0 estimate)| - |bone(x0)|)^2``, a
-    geometric loss as in Tevet et al. 2023, eq. 3 to 5, faded out where the estimate is a blur.
+    geometric loss as in Tevet et al. 2023, eq. 3 to 5, faded out where the estimate is a blur; and
+    ``weight alpha_bar`` times FDSM's spectral loss (see `skelaug.diffusion.spectral`) along the
+    frames. Its paper has no alpha_bar there and needs none: its schedule keeps 0.76 or more of the
+    signal, ours next to nothing, by which the estimate from a predicted noise is divided.
 
     Args:
         config: The process.
         conditional: Whether the network gets the labels.
         bones: Bone lengths of normalised images; without them the config has no bone weight.
+        spectral: The spectral loss.
     """
 
     def __init__(
-        self, config: DiffusionConfig, *, conditional: bool, bones: BoneLengths | None = None
+        self,
+        config: DiffusionConfig,
+        *,
+        conditional: bool,
+        bones: BoneLengths | None = None,
+        spectral: SpectralLossConfig | None = None,
     ) -> None:
         self.config, self.conditional, self.bones = config, conditional, bones
+        self.spectral = spectral or SpectralLossConfig()
         self.schedule = SCHEDULES[config.schedule](config.steps)
 
     def __call__(
@@ -324,12 +357,31 @@ class DiffusionLoss:
             bound = hybrid - simple
             terms["bound"] = bound.mean()
             loss = loss + bound
-        if config.bone_weight and self.bones is not None:
-            estimate = x0_from(prediction, x, alpha_bar, kind=kind)
-            error = simple_loss(self.bones(estimate), self.bones(x0))
-            terms["bones"] = error.mean()
-            loss = loss + config.bone_weight * alpha_bar.to(error) * error
+        for name, scale, error in self._estimate_errors(
+            x0, x0_from(prediction, x, alpha_bar, kind=kind), steps
+        ):
+            terms[name] = error.mean()
+            loss = loss + scale * alpha_bar.to(error) * error
         return {"loss": loss.mean(), **terms}
+
+    def _estimate_errors(
+        self, x0: Tensor, estimate: Tensor, steps: Tensor
+    ) -> Iterator[tuple[str, float, Tensor]]:
+        """What is asked of the clean estimate: name, weight and error N of each term."""
+        if self.config.bone_weight and self.bones is not None:
+            error = simple_loss(self.bones(estimate), self.bones(x0))
+            yield "bones", self.config.bone_weight, error
+        if self.spectral.weight:
+            length, settings = x0.shape[-1], self.spectral
+            weights = spectral_weights(
+                length,
+                steps,
+                steps=self.config.steps,
+                gamma=settings.gamma,
+                low=low_band(length, settings.share),
+            )
+            error = spectral_loss(x0, estimate, weights, dim=-1, reduction=settings.reduction)
+            yield "spectral", settings.weight, error
 
     def _schedule_on(self, device: torch.device) -> Schedule:
         """The levels where the samples are, so that looking one up waits for no device."""

@@ -35,7 +35,14 @@ from skelaug.workflows.training_motions import (
 )
 from skelaug.workflows.training_run import Plan, TrainingConfig, TrainReport, known, run_plan
 
-__all__ = ["PRESETS", "RecognizerConfig", "RecognizerLoss", "TrainRecognizerConfig", "run"]
+__all__ = [
+    "PRESETS",
+    "RecognizerConfig",
+    "RecognizerLoss",
+    "TrainRecognizerConfig",
+    "recognizer_plan",
+    "run",
+]
 
 _CHUNK = 64
 
@@ -46,7 +53,7 @@ class RecognizerConfig(BaseModel, frozen=True, extra="forbid"):
     """Which network is trained.
 
     Attributes:
-        name: ``compact`` (made for CPUs), or ``st-gcn``, ``ctr-gcn``, ``ms-g3d``,
+        name: ``compact`` (made for CPUs), or ``st-gcn``, ``shift-gcn``, ``ctr-gcn``, ``ms-g3d``,
             ``efficient-gcn``, ``fg-stformer`` as published.
         arguments: Further arguments of its constructor.
     """
@@ -103,7 +110,27 @@ def run(
     Raises:
         SkelaugError: See `skelaug.workflows.training_run.conduct`.
     """
-    plan = Plan(
+    return run_plan(
+        recognizer_plan(config),
+        config,
+        resume=resume,
+        force=force,
+        dry_run=dry_run,
+        device=device,
+        progress=progress,
+    )
+
+
+def recognizer_plan(
+    config: TrainRecognizerConfig, narrow: Callable[[TrainingClips], TrainingClips] | None = None
+) -> Plan[MixedMotions]:
+    """What distinguishes the training of a recognizer.
+
+    Args:
+        config: What to train, on what.
+        narrow: Leaves out clips that may not take part, or None.
+    """
+    return Plan(
         what="recognizer",
         prepare=partial(_prepare, config),
         stand_in=partial(_stand_in, config),
@@ -115,15 +142,7 @@ def run(
         initial=partial(_initial, config) if config.init_from else None,
         check=partial(_check, config.extra),
         conclude=_test,
-    )
-    return run_plan(
-        plan,
-        config,
-        resume=resume,
-        force=force,
-        dry_run=dry_run,
-        device=device,
-        progress=progress,
+        narrow=narrow,
     )
 
 

@@ -37,12 +37,14 @@ class TrainingClips:
         sha256: Of the file.
         split: Which of its clips are the training part.
         labelled: For each clip of the file whether its class may be used; None = for all.
+        only: The classes whose clips alone take part; None = all, and clips without a class.
     """
 
     file: SequenceFile | ImageFile
     sha256: str
     split: Split
     labelled: NDArray[np.bool_] | None = None
+    only: tuple[str, ...] | None = None
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -139,10 +141,36 @@ class TrainingClips:
             table[name] = np.quantile(own, shares).round(4).tolist() if len(own) else []
         return table
 
+    def of_classes(self, names: Sequence[str], *, test: bool = False) -> TrainingClips:
+        """The clips of some classes alone; of the test part too, where `test` says so.
+
+        Raises:
+            DataError: No training clip is of these classes.
+        """
+        chosen = [index for index, name in enumerate(self.classes) if name in names]
+        train, tested = (
+            part[np.isin(self.file.labels[part], chosen)]
+            for part in (self.split.train, self.split.test)
+        )
+        if not train.size:
+            raise DataError(
+                f"{self.file.path}: expected training clips of {_list(names)}, got none; check the "
+                f"classes with `skelaug info`"
+            )
+        split = replace(
+            self.split,
+            train=train,
+            test=tested if test else self.split.test,
+            hash=split_hash([self.file.names[row] for row in train]),
+        )
+        return replace(self, split=split, only=tuple(self.classes[index] for index in chosen))
+
     def facts(self) -> dict[str, Any]:
         """What a checkpoint says about its data; plain JSON values, no paths."""
+        told = {"rule": self.split.rule, "hash": self.split.hash}
+        only = {} if self.only is None else {"classes": list(self.only)}
         return {
-            "split": {"rule": self.split.rule, "hash": self.split.hash},
+            "split": {**told, **only},
             "data": {
                 "name": self.file.path.name,
                 "sha256": self.sha256,
@@ -157,7 +185,8 @@ class TrainingClips:
     def warnings(self) -> list[str]:
         """What may make a model of this data a poor one."""
         few = [name for name, count in self.counts.items() if 0 < count < _FEW_IN_CLASS]
-        none = [name for name, count in self.counts.items() if count == 0]
+        wanted = self.classes if self.only is None else self.only
+        none = [name for name in wanted if self.counts[name] == 0]
         found = []
         if len(self.rows) < _FEW:
             found.append(

@@ -105,6 +105,8 @@ class Plan(Generic[M]):
         conclude: Looks at the finished model, writes into the run directory what else belongs to
             it, and returns scores (plain JSON values), or None.
         samples: Samples of one epoch; None = as many as there are clips.
+        narrow: Leaves out clips that may not take part, or None.
+        companions: From the material to tensors that the checkpoint carries too, or None.
     """
 
     what: str
@@ -121,6 +123,8 @@ class Plan(Generic[M]):
     check: Callable[[TrainingClips], list[str]] | None = None
     conclude: Callable[[M, RunDirectory, Progress], dict[str, Any]] | None = None
     samples: Callable[[TrainingClips], int] | None = None
+    narrow: Callable[[TrainingClips], TrainingClips] | None = None
+    companions: Callable[[M], Mapping[str, Tensor]] | None = None
 
 
 class TrainReport(BaseModel, frozen=True):
@@ -223,10 +227,12 @@ def conduct(
         DivergedError: The loss left the finite numbers.
         StorageError: The run directory cannot be written.
     """
-    clips = _clips_of(config)
+    clips = plan.narrow(_clips_of(config)) if plan.narrow else _clips_of(config)
     if plan.check:
         plan.check(clips)
-    config = _bounded(config, plan.samples(clips) if plan.samples else len(clips.rows))
+    samples = plan.samples(clips) if plan.samples else len(clips.rows)
+    bounded = {"optimisation": config.optimisation.for_clips(samples)}
+    config = config.model_copy(update=bounded)
     directory, inputs = RunDirectory(config.out), {**clips.inputs, **plan.inputs}
     directory.check(config, inputs, resume=resume, force=force)
     if config.optimisation.batch < place.world:
@@ -282,19 +288,8 @@ def conduct(
 
 
 def _clips_of(config: TrainingConfig) -> TrainingClips:
-    return training_clips(
-        config.data,
-        split=config.split,
-        test=config.test,
-        labelled=config.labelled,
-        fraction=config.fraction,
-        seed=config.seed,
-    )
-
-
-def _bounded(config: TrainingConfig, samples: int) -> TrainingConfig:
-    """The configuration with the steps that its `max_epochs` leave."""
-    return config.model_copy(update={"optimisation": config.optimisation.for_clips(samples)})
+    told = ("split", "test", "labelled", "fraction", "seed")
+    return training_clips(config.data, **{key: getattr(config, key) for key in told})
 
 
 def _task(
@@ -324,8 +319,11 @@ def _task(
         },
     )
 
+    more = plan.companions(material) if plan.companions else {}
+
     def export(weights: Mapping[str, Tensor], step: int) -> None:
-        save_checkpoint(out, replace(blank, weights=weights, meta={**blank.meta, "step": step}))
+        meta = {**blank.meta, "step": step}
+        save_checkpoint(out, replace(blank, weights={**weights, **more}, meta=meta))
 
     task = Task(
         network=network,

@@ -185,12 +185,14 @@ def sandbox(
     make_prior: Callable,
     filmed_clips: Callable[..., list],
     make_lifter: Callable,
+    unseen: Path,
 ) -> Path:
     """The current folder of a test: data.h5, gaps.h5, synthetic.h5, kicks.h5, images.h5, raw files.
 
     A tiny model with random weights stands in for the packaged one; `recognizer`, `bones`,
-    `prior`, `vae`, `lifter` and `refiner` are such runs. In filmed.h5 the clips have 2D poses, of
-    which pixels.npz holds some in pixels; noisy.h5 holds the clips of data.h5 with noise.
+    `prior`, `vae`, `lifter`, `refiner` and `unseen` are such runs. In filmed.h5 the clips have 2D
+    poses, of which pixels.npz holds some in pixels; noisy.h5 holds the clips of data.h5 with noise;
+    actions.h5 has the classes that `unseen` was trained on and those that it was told of.
     """
     full = _everything / "files"
     if not full.exists():
@@ -231,6 +233,10 @@ def sandbox(
         make_recognizer(full / "recognizer")
         make_recognizer(full / "bones", streams=("bone",), seed=1)
         _write_refiner(full / "refiner")
+        shutil.copytree(unseen / "run", full / "unseen")
+        for name in ("texts.yaml", "actions.h5"):
+            shutil.copy(unseen / name, full / name)
+        (full / "labels.txt").write_text("wave with one hand\n\nsquat\n")
         make_prior(full / "prior")
         make_prior(full / "vae", kind="motion-vae")
     folder = tmp_path / "sandbox"

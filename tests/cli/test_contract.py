@@ -34,6 +34,7 @@ WRITES = {
     "synth",
     "train",
     "view",
+    "zeroshot",
 }
 HEAVY = {"torch", "numpy", "scipy", "h5py", "matplotlib", "yaml", "PIL", "safetensors"}
 
@@ -163,7 +164,7 @@ def test_a_mistake_on_the_command_line_is_one_line_that_says_where_help_is(skela
     "command",
     [
         *("info", "view", "images", "train", "synth", "eval", "predict", "export", "bench"),
-        *("advise", "impute", "lift", "score"),
+        *("advise", "impute", "lift", "score", "zeroshot"),
     ],
 )
 def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
@@ -176,6 +177,7 @@ def test_a_missing_input_exits_with_5_and_is_named(skelaug, command):
         "export": ["nowhere.h5", "a.onnx"],
         "bench": ["incremental", "nowhere.h5"],
         "lift": ["nowhere.h5", "--model", "lifter"],
+        "zeroshot": ["predict", "nowhere.h5", "--model", "unseen"],
     }.get(command, ["nowhere.h5"])
     failed = skelaug(command, *arguments)
     assert failed.code == 5, failed.err

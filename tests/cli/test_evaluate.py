@@ -11,7 +11,16 @@ QUICK = ("--set", "steps=2", "--draws", "3", "--split", "subject=1,2")
 def test_people_see_a_table_and_notes_on_stderr(skelaug):
     done = skelaug("eval", "data.h5", "synthetic.h5", *QUICK)
     assert done.code == 0, done.err
-    for words in ("FID", "accuracy", "synth/real", "real (floor)", "held-out", "copies", "±"):
+    for words in (
+        "FID",
+        "accuracy",
+        "synth/real",
+        "real (floor)",
+        "held-out",
+        "copies",
+        "high-band energy",
+        "±",
+    ):
         assert words in done.out
     assert "note: " in done.err
     assert max(map(len, done.out.splitlines()[:15])) < 100

@@ -15,6 +15,7 @@ from skelaug.diffusion.schedule import (
     log_snr,
     posterior,
     respaced,
+    scaled_linear_schedule,
     schedule_from_betas,
     spaced_steps,
 )
@@ -81,6 +82,23 @@ def test_linear_schedule_ends_in_about_equal_noise_for_any_length() -> None:
     # sum of -log(1 - beta) is the integral of beta to first order, whatever T
     decay = [-float(linear_schedule(t).alpha_bars[-1].log()) for t in (1000, 2000, 4000)]
     assert decay[1] - decay[2] == pytest.approx((decay[0] - decay[1]) / 2, rel=0.05)
+
+
+def test_scaled_linear_schedule_has_evenly_spread_roots_and_stops_far_from_pure_noise() -> None:
+    schedule = scaled_linear_schedule()
+    left = 1.0
+    for t in range(50):
+        share = t / 49
+        left *= 1 - ((1 - share) * math.sqrt(0.00085) + share * math.sqrt(0.012)) ** 2
+        assert float(schedule.alpha_bars[t]) == pytest.approx(left, rel=1e-12)
+    told = [float(schedule.alpha_bars[t]) for t in (0, 25, 40, 49)]
+    assert [round(told[0], 5), *(round(value, 3) for value in told[1:])] == [
+        *(0.99915, 0.934, 0.841, 0.764)
+    ]
+    noise = [math.sqrt(1 - told[1]), math.sqrt(1 - told[3])]
+    assert [round(value, 3) for value in noise] == [0.257, 0.486]
+    full = scaled_linear_schedule(1000, start=0.00085, end=0.012)
+    assert float(full.alpha_bars[-1]) == pytest.approx(0.00466, abs=5e-6)
 
 
 @pytest.mark.parametrize("betas", [[], [0.0, 0.1], [0.5, 1.0], [float("nan")], [[0.1]]])

@@ -6,7 +6,7 @@ import pytest
 import scipy.fft
 import torch
 
-from skelaug.models.frame_transformer import Block, FrameTransformer, cosine_basis
+from skelaug.models.frame_transformer import Block, FrameTransformer
 from skelaug.seeds import generator
 
 SMALL = {"rows": 20, "frames": 24, "num_classes": 4, "width": 32, "depth": 4, "heads": 4}
@@ -76,15 +76,6 @@ def test_without_conditioning_signal_a_frame_network_is_its_two_linear_maps() ->
     wanted = _norm(tokens) @ network.write.weight.T + network.write.bias
     wanted = wanted.view(3, 24, 3, 20).permute(0, 2, 3, 1)
     torch.testing.assert_close(network(x, step, labels), wanted, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 24, 31])
-def test_the_basis_is_scipys_orthonormal_dct(frames: int) -> None:
-    signal = torch.randn(5, frames, dtype=torch.float64, generator=generator(0, 6))
-    basis = cosine_basis(frames)
-    wanted = torch.from_numpy(scipy.fft.dct(signal.numpy(), norm="ortho"))
-    torch.testing.assert_close(signal @ basis.T, wanted)
-    torch.testing.assert_close(basis @ basis.T, torch.eye(frames, dtype=torch.float64))
 
 
 def test_gains_alone_are_a_filter_per_frequency_and_joint() -> None:

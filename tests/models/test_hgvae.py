@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from skelaug.models.frequencies import dct_matrix
+from skelaug.diffusion.spectral import cosine_basis
 from skelaug.models.hgvae import HGVAE
 from skelaug.seeds import generator
 
@@ -27,7 +27,7 @@ def _network(*, awake: bool = True, **arguments: object) -> HGVAE:
             noise = torch.randn(parameter.shape, generator=generator(0, i))
             parameter.copy_(parameter + 0.4 * noise if awake else parameter)
     network = network.double()
-    network.dct = dct_matrix(T)
+    network.dct = cosine_basis(T)
     return network.eval().requires_grad_(requires_grad=False)
 
 

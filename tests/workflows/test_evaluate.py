@@ -108,13 +108,17 @@ def test_recognizers_of_more_classes_serve_a_file_with_some_of_them(
 
 def test_report_and_picture_are_written_and_not_overwritten(data_file, synthetic, tmp_path):
     out, picture = tmp_path / "scores.json", tmp_path / "confusion.png"
-    report = evaluate(data_file, synthetic, out=out, picture=picture)
+    spectrum = tmp_path / "spectrum.png"
+    report = evaluate(data_file, synthetic, out=out, picture=picture, spectrum=spectrum)
     document = json.loads(out.read_text())
     assert document["schema"] == 1
     assert document["command"] == "eval"
     assert document["fid"]["ratio"] == report.fid.ratio
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    for option in ({"out": out}, {"picture": picture}):
+    assert document["spectrum"]["high_band"]["ratio"] == report.spectrum.high_band.ratio
+    assert len(document["spectrum"]["synthetic"]) == 24
+    for drawn in (picture, spectrum):
+        assert drawn.read_bytes().startswith(b"\x89PNG")
+    for option in ({"out": out}, {"picture": picture}, {"spectrum": spectrum}):
         with pytest.raises(UsageError, match="--force"):
             evaluate(data_file, synthetic, **option)
     evaluate(data_file, synthetic, out=out, force=True)

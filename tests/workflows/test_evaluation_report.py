@@ -12,8 +12,9 @@ from skelaug.workflows.evaluation_report import (
     class_rows,
     confusions,
     score_fields,
+    spectrum_report,
 )
-from skelaug.workflows.evaluation_scores import ArrayScores, Copies
+from skelaug.workflows.evaluation_scores import HIGH_BAND, ArrayScores, Copies, energy_key
 
 KEYS = [
     *("fid", "accuracy", "diversity", "action_diversity", "bone_length_variation", "velocity_mm"),
@@ -58,6 +59,20 @@ def test_a_ratio_to_zero_is_null_and_the_report_stays_json():
     score = score_fields(dict.fromkeys(KEYS, nothing))["fid"]
     assert score.ratio is None
     assert json.loads(score.model_dump_json())["ratio"] is None
+
+
+@pytest.mark.parametrize("held_out", [None, Interval(5.0, 0.3, 20)])
+def test_the_spectrum_has_an_estimate_per_frequency_and_side(held_out):
+    scores = {
+        energy_key(k): Comparison(Interval(k, 0.1, 20), Interval(2.0, 0.2, 20), held_out)
+        for k in range(8)
+    }
+    scores[HIGH_BAND] = Comparison(Interval(3.0, 0.1, 20), Interval(4.0, 0.2, 20), held_out)
+    found = spectrum_report(scores, 8)
+    assert (found.low, found.unit, found.high_band.ratio) == (2, "mm²", 0.75)
+    assert [one.mean for one in found.synthetic] == list(range(8))
+    assert [one.mean for one in found.real] == [2.0] * 8
+    assert (found.held_out is None) == (held_out is None)
 
 
 def test_confusions_count_every_clip_once_per_recognizer():

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from skelaug.metrics.protocol import plan_draws
+from skelaug.metrics.spectrum import frequency_energy
 from skelaug.skeleton.layouts import get_layout
 from skelaug.workflows import evaluation_scores
-from skelaug.workflows.evaluation_clips import PreparedClips, prepare_clips
+from skelaug.workflows.evaluation_clips import PreparedClips, prepare_clips, roots_of
 from skelaug.workflows.evaluation_network import RecognizerTraining
 from skelaug.workflows.evaluation_panel import train_panel
-from skelaug.workflows.evaluation_scores import evaluate_arrays
+from skelaug.workflows.evaluation_scores import HIGH_BAND, energy_key, evaluate_arrays
 
 LAYOUT = get_layout("kinect_20")
 
@@ -73,6 +74,22 @@ def test_bone_lengths_speeds_and_distances_are_those_of_the_metrics(sides):
     for name, factor in (("bone_length_variation", 1), ("velocity_mm", 2), ("acceleration_mm", 2)):
         assert scores[name].synthetic.mean == pytest.approx(factor * real[name], rel=0.15), name
     assert scores["velocity_m_s"].synthetic.mean == pytest.approx(real["velocity_m_s"], rel=0.15)
+
+
+def test_smoothed_clips_lack_high_band_energy_which_is_that_of_its_frequencies(sides):
+    train, _ = sides
+    padded = np.pad(train.positions, ((0, 0), (2, 2), (0, 0), (0, 0)), mode="symmetric")
+    smooth = np.mean([padded[:, i : i + 24] for i in range(5)], axis=0)
+    result = evaluate(train, PreparedClips(smooth, train.labels, train.native, train.names))
+    expected = 1e6 * frequency_energy(smooth, roots_of(LAYOUT))
+    quantities = result.views[0].synthetic.quantities
+    for k in range(24):
+        np.testing.assert_allclose(quantities[energy_key(k)], expected[:, k])
+    energies = [result.scores[energy_key(k)] for k in range(24)]
+    high = result.scores[HIGH_BAND]
+    assert high.real.mean == pytest.approx(sum(one.real.mean for one in energies[6:]))
+    assert high.synthetic.mean == pytest.approx(sum(one.synthetic.mean for one in energies[6:]))
+    assert high.ratio < 0.5
 
 
 def test_of_many_clips_some_are_searched_for(sides, monkeypatch):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.fft
 import torch
 import yaml
 
 from skelaug.checkpoint import load_checkpoint
 from skelaug.config import load
-from skelaug.diffusion.parameterization import noised, target_from
+from skelaug.diffusion.parameterization import noised, prediction_from, target_from
 from skelaug.diffusion.schedule import cosine_schedule
 from skelaug.errors import DataError, InterruptedRunError, NotFoundError, UsageError
 from skelaug.image.normalizer import ImageNormalizer
@@ -20,10 +21,13 @@ from skelaug.models import build
 from skelaug.progress import silent
 from skelaug.workflows import images as make_images
 from skelaug.workflows import train_diffusion
+from skelaug.workflows.generator import ImageGenerator, Recipe
+from skelaug.workflows.image_source import Address
 from skelaug.workflows.train_diffusion import (
     PRESETS,
     DiffusionConfig,
     DiffusionLoss,
+    SpectralLossConfig,
     TrainDiffusionConfig,
 )
 
@@ -328,7 +332,12 @@ def test_a_network_that_knows_the_target_has_no_loss_and_sees_the_noisy_image(ki
         return target_from(x0, noise, alpha_bar, kind=kind)
 
     settings = DiffusionConfig(parameterization=kind, bone_weight=1.0, min_snr_gamma=5.0)
-    loss = DiffusionLoss(settings, conditional=True, bones=lambda images: images.diff(dim=2))
+    loss = DiffusionLoss(
+        settings,
+        conditional=True,
+        bones=lambda images: images.diff(dim=2),
+        spectral=SpectralLossConfig(weight=1.0),
+    )
     terms = loss(oracle, x0, noise, steps, labels)
     assert float(terms["loss"]) == pytest.approx(0, abs=1e-6)
 
@@ -356,6 +365,58 @@ def test_the_bone_term_is_the_error_of_the_estimates_bones_and_fades_with_the_si
     bones = ((error[:, :, 1:] - error[:, :, :-1]) ** 2).mean(axis=(1, 2, 3))
     expected = (error**2).mean() + 0.7 * (alpha_bar * bones).mean()
     assert float(terms["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["eps", "x0", "v"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_spectral_term_weights_the_error_of_the_estimate_along_the_frames(kind, reduction):
+    """Eq. 6 and 7 on the same wrong estimate, whatever the network predicts; alpha_bar fades it."""
+    x0, noise, steps, labels = (tensor.double() for tensor in problem())
+    steps, labels = steps.long(), labels.long()
+    wrong = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1)).double()
+    alpha_bar = cosine_schedule(1000).alpha_bars[steps]
+    spectral = SpectralLossConfig(weight=0.7, gamma=0.5, share=0.4, reduction=reduction)
+    loss = DiffusionLoss(
+        DiffusionConfig(parameterization=kind), conditional=True, spectral=spectral
+    )
+
+    def network(x, step, label):
+        return prediction_from(x0 + wrong, x, alpha_bar, kind=kind)
+
+    terms = loss(network, x0, noise, steps, labels)
+    spectrum = scipy.fft.dct(wrong.numpy(), axis=-1, norm="ortho") ** 2
+    weights = np.ones((6, 5))  # 0.4 of 5 frames: frequencies 0 and 1 are low
+    weights[:, 2:] = 0.5 * (1 - steps.numpy()[:, None] / 1000)
+    errors = (spectrum * weights[:, None, None]).sum(axis=(1, 2, 3))
+    errors = errors / 60 if reduction == "mean" else errors
+    assert float(terms["spectral"]) == pytest.approx(errors.mean(), rel=1e-4)
+    expected = float(terms["simple"]) + 0.7 * (alpha_bar.numpy() * errors).mean()
+    assert float(terms["loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_where_hardly_a_signal_is_left_the_spectral_term_does_not_outgrow_the_error_of_the_noise():
+    """The estimate is divided by the root of 2e-9 there; the term stays below its weight."""
+    x0, noise, steps, labels = problem()
+    settings, spectral = DiffusionConfig(parameterization="eps"), SpectralLossConfig(weight=1.0)
+    loss = DiffusionLoss(settings, conditional=True, spectral=spectral)
+    terms = loss(lambda x, *_: noise + 0.5, x0, noise, torch.full_like(steps, 999), labels)
+    assert float(terms["spectral"]) > 1e6
+    assert float(terms["simple"]) == pytest.approx(0.25)
+    assert 0.25 < float(terms["loss"]) <= 0.5 * 1.001
+
+
+def test_a_run_with_gain_and_spectral_loss_learns_draws_and_says_what_it_was(data_file, tmp_path):
+    out = tmp_path / "run"
+    train(data_file, out, "model.arguments.spectral=attention", "spectral_loss.weight=0.5")
+    model = load_checkpoint(out / "model.safetensors", expect="diffusion")
+    assert model.arguments["spectral"] == "attention"
+    assert model.weights["spectral.logits"].shape == (5,)
+    assert "spectral" in json.loads((out / "log.jsonl").read_text().splitlines()[0])
+    recipe = Recipe(steps=2)
+    drawn = ImageGenerator(out / "model.safetensors", None, recipe).draw([Address(0, 0)], [1])
+    assert np.isfinite(drawn).all()
+    with pytest.raises(UsageError, match="spectral: expected one of"):
+        train(data_file, tmp_path / "b", "model.arguments.spectral=mlp")
 
 
 def test_the_min_snr_weight_is_one_where_noise_dominates_and_caps_the_rest():

@@ -1,7 +1,8 @@
 """Recognizers, one file per paper; each is sized from a layout's tree.
 
 All are called ``network(x)`` with x: N C T V M (samples, channels, frames, joints, persons) and
-return logits N K; ``network.features(x)`` is what their last layer sees.
+return logits N K; ``network.features(x)`` is what their last layer sees, N D. ShiftGCN and STGCN
+also keep it along time: ``network.feature_sequence(x)``, N L D, whose mean over L it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from skelaug.models.recognizers.ctr_gcn import CTRGCN
 from skelaug.models.recognizers.efficient_gcn import EfficientGCN
 from skelaug.models.recognizers.fg_stformer import FGSTFormer
 from skelaug.models.recognizers.ms_g3d import MSG3D
+from skelaug.models.recognizers.shift_gcn import ShiftGCN
 from skelaug.models.recognizers.st_gcn import STGCN
 
 __all__ = ["RECOGNIZERS"]
@@ -25,5 +27,6 @@ RECOGNIZERS: Mapping[str, Callable[..., nn.Module]] = {
     "efficient-gcn": EfficientGCN,
     "fg-stformer": FGSTFormer,
     "ms-g3d": MSG3D,
+    "shift-gcn": ShiftGCN,
     "st-gcn": STGCN,
 }

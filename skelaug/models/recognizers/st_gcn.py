@@ -136,14 +136,14 @@ class STGCN(nn.Module):
         )
         self.classify = nn.Linear(4 * width, num_classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees, the mean over frames, joints and persons.
+    def feature_sequence(self, x: Tensor) -> Tensor:
+        """The features along time, means over joints and persons; their mean is `features`.
 
         Args:
             x: N C T V M, any number of frames and persons.
 
         Returns:
-            N D.
+            N L D, a step for every four frames (rounded up).
 
         Raises:
             ValueError: The input has other channels or joints than the network.
@@ -152,7 +152,12 @@ class STGCN(nn.Module):
         n, c, t, v, m = x.shape
         x = self.data_norm(x.permute(0, 4, 3, 1, 2).reshape(n * m, v * c, t))
         maps: Tensor = self.blocks(x.view(n * m, v, c, t).permute(2, 0, 1, 3).contiguous())
-        return maps.mean((2, 3)).view(len(maps), n, m).mean(2).t()
+        mean = maps.mean(2)
+        return mean.view(len(mean), n, m, mean.shape[-1]).mean(2).permute(1, 2, 0)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees, the mean over frames, joints and persons: N D."""
+        return self.feature_sequence(x).mean(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips N C T V M to logits N K."""

@@ -118,6 +118,27 @@ def test_any_length_and_layout(frames: int, layout: str, persons: int) -> None:
     assert network.features(x).shape == (2, 32)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_features_are_the_mean_of_the_sequence_and_what_the_last_layer_sees(training: bool) -> None:
+    network = shaken(small(persons=2)).train(training)
+    x = torch.randn(3, 3, 10, 13, 2, dtype=torch.float64)
+    features = network.features(x)
+    assert network.feature_sequence(x).shape == (3, 3, 32)
+    torch.testing.assert_close(network.feature_sequence(x).mean(1), features)
+    torch.testing.assert_close(network.classify(features), network(x))
+
+
+def test_the_sequence_runs_with_the_clip() -> None:
+    """Ten kernels of nine frames reach 4 frames each, 8 after block 5 and 16 after block 8."""
+    network = shaken(small()).eval()
+    x = torch.randn(1, 3, 256, 13, 1, dtype=torch.float64)
+    moved = x.clone()
+    moved[:, :, -4:] += 1
+    differs = (network.feature_sequence(moved) != network.feature_sequence(x)).any(2)[0]
+    assert differs[-1]
+    assert not differs[: -(4 + 5 * 4 + 3 * 8 + 2 * 16) // 4 - 1].any()
+
+
 def test_the_wrong_shape_is_named() -> None:
     with pytest.raises(ValueError, match=r"V = 13.*got 2 x 3 x 4 x 14 x 1"):
         small()(torch.zeros(2, 3, 4, 14, 1))

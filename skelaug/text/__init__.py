@@ -1,0 +1,1 @@
+"""Texts that stand for classes: our descriptions of actions, and encoders of sentences."""

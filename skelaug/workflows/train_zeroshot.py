@@ -1,0 +1,316 @@
+"""Train a zero-shot model, FDSM or TDSM: ``skelaug train zeroshot``.
+
+Stages, each of which a resumed run finds as it was left: a recognizer of the seen classes
+(``RUN/encoder``), whose features are what is matched; the features of its clips; the texts of the
+classes; the kinematic head; the matching network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skelaug.checkpoint import Checkpoint
+from skelaug.diffusion.parameterization import noised
+from skelaug.diffusion.schedule import scaled_linear_schedule
+from skelaug.errors import UsageError
+from skelaug.learner import Batches, Loss
+from skelaug.models import build
+from skelaug.optimisation import batch_indices
+from skelaug.place import Place
+from skelaug.progress import Progress, silent
+from skelaug.seeds import Stream, generator
+from skelaug.text.descriptions import describe_classes
+from skelaug.text.encoder import TextEncoder, open_encoder
+from skelaug.workflows.provenance import file_hashes
+from skelaug.workflows.recognizer import Recognizer, load_recognizer, recognizer_of
+from skelaug.workflows.run_directory import RunDirectory
+from skelaug.workflows.train_recognizer import TrainRecognizerConfig, recognizer_plan
+from skelaug.workflows.training_clips import TrainingClips
+from skelaug.workflows.training_run import Plan, TrainReport, conduct, run_plan
+from skelaug.workflows.training_zeroshot import (
+    ZeroShotMaterial,
+    file_of,
+    standardisation,
+    taught_head,
+)
+from skelaug.workflows.zeroshot import companions
+from skelaug.workflows.zeroshot_classes import SeenClasses, seen_classes, teaching_parts
+from skelaug.workflows.zeroshot_config import PRESETS, EncoderConfig, TrainZeroshotConfig
+from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
+from skelaug.workflows.zeroshot_scores import finished, judge
+from skelaug.workflows.zeroshot_texts import ClassBank
+from skelaug.zeroshot.curriculum import Curriculum
+from skelaug.zeroshot.losses import FDSMLoss, TDSMLoss
+from skelaug.zeroshot.noise_error import Texts
+from skelaug.zoo import find_model, find_weights
+
+__all__ = ["PRESETS", "TrainZeroshotConfig", "run"]
+
+
+def run(
+    config: TrainZeroshotConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> TrainReport:
+    """Train a zero-shot model into a run directory, and test it once on unseen classes.
+
+    Args:
+        config: What to train, on what.
+        resume: Go on with the run that is there.
+        force: Replace the run that is there.
+        dry_run: Measure a few steps of the matching network, write nothing.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        progress: Shows the steps.
+
+    Raises:
+        SkelaugError: See `skelaug.workflows.training_run.conduct`.
+    """
+    if config.error_step >= config.diffusion_steps:
+        raise UsageError(
+            f"error_step: expected one of the {config.diffusion_steps} diffusion steps, 0 to "
+            f"{config.diffusion_steps - 1}, got {config.error_step}"
+        )
+    source = _Source(config)
+    plan: Plan[ZeroShotMaterial] = Plan(
+        what="zeroshot",
+        prepare=source.prepare,
+        stand_in=source.stand_in,
+        network=source.network,
+        batches=partial(_batches, config),
+        loss=partial(_loss, config),
+        meta={},
+        inputs=source.inputs(),
+        evaluate=partial(judge, seed=config.seed),
+        evaluate_every=config.validate_every if config.validation_classes else 0,
+        conclude=finished,
+        narrow=source.narrow,
+        companions=lambda own: companions(own.encoder, own.head, own.mean, own.scale),
+    )
+    return run_plan(
+        plan,
+        config,
+        resume=resume,
+        force=force,
+        dry_run=dry_run,
+        device=device,
+        progress=progress,
+    )
+
+
+class _Source:
+    """Classes, texts and encoder of one training."""
+
+    def __init__(self, config: TrainZeroshotConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def text(self) -> TextEncoder:
+        """The encoder of sentences."""
+        return open_encoder(self.config.text)
+
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of further files that decide the result."""
+        config = self.config
+        paths = [Path(one) for one in (config.text, config.descriptions) if Path(one).is_file()]
+        if config.encoder:
+            paths.append(find_weights(find_model(config.encoder), "recognizer"))
+        return file_hashes(paths)
+
+    def classes(self, clips: TrainingClips) -> SeenClasses:
+        """Seen and unseen classes of the file."""
+        return seen_classes(self.config.classes, clips.classes, where=str(clips.file.path))
+
+    def narrow(self, clips: TrainingClips) -> TrainingClips:
+        """The training clips of seen classes alone; the test part keeps all."""
+        file_of(clips)
+        return clips.of_classes(self.classes(clips).seen)
+
+    def prepare(
+        self, clips: TrainingClips, directory: RunDirectory, place: Place, progress: Progress
+    ) -> ZeroShotMaterial:
+        """The features and texts of the seen classes."""
+        config = self.config
+        encoder = self._encoder(clips, directory, place, progress)
+        rows = clips.rows.tolist()
+        if place.is_first:
+            cached_features(encoder, file_of(clips), rows, config.mode, directory, progress)
+        place.wait()
+        features = cached_features(encoder, file_of(clips), rows, config.mode, directory)
+        return self._material(clips, encoder, features)
+
+    def stand_in(self, clips: TrainingClips, count: int) -> ZeroShotMaterial:
+        """Random features of the right size."""
+        del count
+        config = self.config
+        if config.encoder:
+            encoder = self._given(clips)
+        else:
+            encoder = _untrained(self._encoder_config(Path("unused")), clips)
+        length, size = feature_sizes(encoder, config.mode)
+        shape = (len(clips.rows), length, size)
+        features = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        return self._material(clips, encoder, features, head_epochs=0)
+
+    def network(self, own: ZeroShotMaterial) -> tuple[str, dict[str, Any]]:
+        """The matching network's sizes follow from encoder and texts."""
+        config, (_, length, size) = self.config, own.features.shape
+        paired = config.method == "tdsm"
+        arguments = {
+            "features": size,
+            "text_features": own.text.size * (1 + paired),
+            "tokens": own.text.tokens,
+            "positions": length if config.mode == "temporal" else 0,
+            "spectral": "none" if paired else config.spectral,
+            "spectral_axis": "channel" if config.mode == "channel" else "time",
+        }
+        taken = sorted({*arguments} & {*config.model.arguments})
+        if taken:
+            raise UsageError(f"model.arguments: {', '.join(taken)} follow from other settings")
+        return config.model.name, {**arguments, **config.model.arguments}
+
+    def _material(
+        self,
+        clips: TrainingClips,
+        encoder: Recognizer,
+        features: NDArray[np.float32],
+        head_epochs: int | None = None,
+    ) -> ZeroShotMaterial:
+        config, classes = self.config, self.classes(clips)
+        names = (*classes.seen, *classes.unseen)
+        texts = [
+            replace(one, name=name)
+            for one, name in zip(
+                describe_classes(names, config.descriptions or ()), names, strict=True
+            )
+        ]
+        place_of = {clips.classes.index(name): place for place, name in enumerate(classes.seen)}
+        labels = np.array([place_of[int(label)] for label in clips.labels], dtype=np.int64)
+        shares = {"classes": config.validation_classes, "clips": config.validation_clips}
+        parts = teaching_parts(labels, **shares, seed=config.seed)
+        epochs = config.head_epochs if head_epochs is None else head_epochs
+        head = taught_head(self.text, texts, epochs=epochs, seed=config.seed)
+        mean, scale = standardisation(features[parts.taught], wanted=config.standardise)
+        return ZeroShotMaterial(
+            clips=clips,
+            classes=classes,
+            encoder=encoder,
+            features=features,
+            mean=mean,
+            scale=scale,
+            labels=labels,
+            parts=parts,
+            texts=texts,
+            text=self.text,
+            bank=ClassBank.of(
+                self.text, texts[: len(classes.seen)], head, paired=config.method == "tdsm"
+            ),
+            head=head,
+            settings={
+                "method": config.method,
+                "mode": config.mode,
+                "paired": config.method == "tdsm",
+                "diffusion_steps": config.diffusion_steps,
+                "error_step": config.error_step,
+                "noises": config.noises,
+                "seed": config.seed,
+                "rival_steps": config.rival_steps,
+                "validation": {**shares, "seed": config.seed},
+            },
+        )
+
+    def _encoder(
+        self, clips: TrainingClips, directory: RunDirectory, place: Place, progress: Progress
+    ) -> Recognizer:
+        if self.config.encoder:
+            return self._given(clips)
+        config = self._encoder_config(directory.encoder)
+        plan = recognizer_plan(config, partial(_of_seen, self.classes(clips).seen))
+        conduct(plan, config, place=place, resume=True, progress=progress)
+        place.wait()
+        return load_recognizer(directory.encoder)
+
+    def _given(self, clips: TrainingClips) -> Recognizer:
+        encoder, file = load_recognizer(self.config.encoder), file_of(clips)
+        encoder.check_clips(file.layout, file.channels, where=str(file.path))
+        return encoder
+
+    def _encoder_config(self, out: Path) -> TrainRecognizerConfig:
+        config = self.config
+        shared = {
+            key: getattr(config, key)
+            for key in ("data", "split", "test", "labelled", "fraction", "seed", "licence")
+        }
+        own = {key: getattr(config.recognizer, key) for key in EncoderConfig.model_fields}
+        return TrainRecognizerConfig(out=out, **shared, **own)
+
+
+def _of_seen(names: tuple[str, ...], clips: TrainingClips) -> TrainingClips:
+    return clips.of_classes(names, test=True)
+
+
+def _untrained(config: TrainRecognizerConfig, clips: TrainingClips) -> Recognizer:
+    """The encoder as it would be built, for its sizes."""
+    plan = recognizer_plan(config)
+    motions = plan.stand_in(clips, 1)
+    kind, arguments = plan.network(motions)
+    network: nn.Module = build(kind, arguments, generator=generator(0))
+    meta = {"what": "recognizer", **motions.facts()}
+    checkpoint = Checkpoint(
+        kind, arguments, network.state_dict(), motions.layout, clips.classes, meta
+    )
+    return recognizer_of(checkpoint, name="encoder", path=config.out)
+
+
+def _loss(config: TrainZeroshotConfig, own: ZeroShotMaterial) -> Loss:
+    del own
+    if config.method == "tdsm":
+        return TDSMLoss(config.margin)
+    return FDSMLoss(
+        scaled_linear_schedule(config.diffusion_steps),
+        **config.spectral_loss.model_dump(),
+        axis="channel" if config.mode == "channel" else "time",
+    )
+
+
+def _batches(config: TrainZeroshotConfig, own: ZeroShotMaterial, batch: int) -> Batches:
+    """From the number of an update to the tensors of the loss."""
+    schedule, taught = scaled_linear_schedule(config.diffusion_steps), own.parts.taught
+    z, labels = own.z[taught], torch.from_numpy(own.labels[taught])
+    learnt = torch.from_numpy(np.unique(own.labels[taught]))
+    steps = config.optimisation.for_clips(len(own.clips.rows)).steps
+    curriculum = Curriculum(config.curriculum, steps)
+
+    def batches(step: int) -> tuple[Tensor, ...]:
+        numbers = generator(config.seed, Stream.TRAIN_NOISE, step)
+        rows = torch.from_numpy(batch_indices(config.seed, step, batch=batch, count=len(z)))
+        clean, true = z[rows], labels[rows]
+        noise = torch.randn(clean.shape, generator=numbers)
+        t = torch.randint(len(schedule), (batch,), generator=numbers)
+        is_rich = curriculum.draw(step, batch, generator=numbers)
+        x = noised(clean, noise, schedule.alpha_bars[t])
+        text = own.bank.drawn(true, is_rich, generator=numbers)
+        if config.method == "fdsm":
+            text = text.trimmed()
+            return x, t, noise, *_tensors_of(text)
+        false = learnt[torch.randint(len(learnt), (batch,), generator=numbers)]
+        other = own.bank.drawn(false, is_rich, generator=numbers)
+        return x, t, noise, *_tensors_of(text), *_tensors_of(other), false != true
+
+    return batches
+
+
+def _tensors_of(texts: Texts) -> tuple[Tensor, ...]:
+    assert texts.gain is not None
+    return texts.local, texts.mask, texts.pooled, texts.gain

@@ -1,0 +1,191 @@
+"""How a zero-shot model is trained: settings and presets of ``skelaug train zeroshot``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from skelaug.augment import AugmentationConfig
+from skelaug.diffusion.spectral import Reduction
+from skelaug.models import MATCHERS
+from skelaug.optimisation import Optimisation
+from skelaug.workflows.train_recognizer import RecognizerConfig, StreamName
+from skelaug.workflows.training_motions import PreparationConfig
+from skelaug.workflows.training_run import TrainingConfig, known
+from skelaug.workflows.zeroshot_features import Mode
+from skelaug.zeroshot.curriculum import CurriculumKind
+
+__all__ = [
+    "PRESETS",
+    "EncoderConfig",
+    "MatcherConfig",
+    "SpectralLossConfig",
+    "TrainZeroshotConfig",
+]
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "cpu": {
+        "model": {"name": "cross-dit", "arguments": {"width": 128, "depth": 4, "heads": 4}},
+        "recognizer": {
+            "model": {"name": "compact"},
+            "preparation": {"profile": "heading"},
+            "streams": ("joint", "bone", "joint_motion"),
+            "augment": {
+                "bones": 0.25,
+                "scale": 0.1,
+                "rotation_x": 0.2,
+                "rotation_y": 0.5,
+                "rotation_z": 0.2,
+                "jitter": 0.01,
+                "joint_mask": 0.15,
+            },
+            "mixup": 0.2,
+            "label_smoothing": 0.1,
+            "optimisation": {
+                "steps": 800,
+                "max_epochs": 60,
+                "batch": 32,
+                "lr": 2e-3,
+                "warmup": 30,
+                "decay": "cosine",
+                "weight_decay": 0.02,
+                "clip": 5.0,
+            },
+        },
+        "optimisation": {
+            "steps": 1000,
+            "batch": 64,
+            "lr": 5e-4,
+            "warmup": 100,
+            "decay": "cosine",
+            "weight_decay": 0.01,
+            "clip": 1.0,
+            "ema_decay": 0.995,
+        },
+    },
+    "paper": {
+        "model": {"name": "cross-dit", "arguments": {"width": 768, "depth": 12, "heads": 12}},
+        "spectral": "stream",
+        "standardise": False,
+        "recognizer": {
+            "model": {"name": "shift-gcn"},
+            "preparation": {"profile": "agcn"},
+            "optimisation": {
+                "optimizer": "sgd",
+                "epochs": 140,
+                "batch": 64,
+                "lr": 0.1,
+                "decay": "steps",
+                "milestones": (60 / 140, 80 / 140, 100 / 140),
+                "weight_decay": 1e-4,
+            },
+        },
+        "optimisation": {
+            "steps": 50_000,
+            "batch": 256,
+            "lr": 1e-4,
+            "warmup": 100,
+            "decay": "cosine",
+            "weight_decay": 0.01,
+        },
+    },
+}
+"""Settings by preset. ``paper``: FDSM, section 4.1, with the released code's place of the gain;
+Shift-GCN as in Cheng et al. 2020, section 4.1."""
+
+
+class MatcherConfig(BaseModel, frozen=True, extra="forbid"):
+    """Which matching network is trained.
+
+    Attributes:
+        name: ``cross-dit``.
+        arguments: Further arguments of its constructor: width, depth, heads, alpha ...
+    """
+
+    name: Annotated[str, AfterValidator(partial(known, choices=MATCHERS))] = "cross-dit"
+    arguments: dict[str, Any] = {}
+
+
+class EncoderConfig(BaseModel, frozen=True, extra="forbid"):
+    """How the recognizer is trained whose features are matched; see `TrainRecognizerConfig`."""
+
+    model: RecognizerConfig = RecognizerConfig()
+    preparation: PreparationConfig = PreparationConfig()
+    streams: tuple[StreamName, ...] = Field(default=("joint",), min_length=1)
+    augment: AugmentationConfig = AugmentationConfig()
+    mixup: NonNegativeFloat = 0.0
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    optimisation: Optimisation = Optimisation()
+
+
+class SpectralLossConfig(BaseModel, frozen=True, extra="forbid"):
+    """The timestep-adaptive spectral loss (FDSM, eq. 6 to 10).
+
+    Attributes:
+        weight: lambda; 0 leaves it out.
+        gamma: Of the high band.
+        low: Frequencies of the low band; None = a quarter.
+        reduction: Over frequencies: ``mean`` as in the released code, ``sum`` as in the paper.
+    """
+
+    weight: NonNegativeFloat = 1.0
+    gamma: NonNegativeFloat = 1.0
+    low: PositiveInt | None = None
+    reduction: Reduction = "mean"
+
+
+class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
+    """How a zero-shot model is trained.
+
+    Attributes:
+        classes: A published split like ``purls/utd-mhad/22-5``, or ``unseen=jump,kick``.
+        method: ``fdsm``, or ``tdsm``, its forerunner: a triplet loss on pairs of texts, without
+            spectral parts and curriculum.
+        mode: Features are one vector (``channel``, as in the released code) or lie along time
+            (``temporal``, as in the paper's text).
+        spectral: Where high frequencies are amplified: the ``attention`` branch, the residual
+            ``stream`` (as in the released code), or ``none``.
+        spectral_loss: The loss of the spectrum.
+        curriculum: How rich descriptions give way to sparse ones.
+        margin: Of the triplet loss.
+        text: Encoder of sentences; see `skelaug.text.encoder.open_encoder`.
+        descriptions: YAML of the classes, or a data set's name; empty looks in all of ours.
+        encoder: A recognizer of the seen classes that was trained before, e.g. ``RUN/encoder``.
+        recognizer: How one is trained in place of it.
+        model: The matching network.
+        standardise: Whether features are centred and divided by one number.
+        head_epochs: Updates of the kinematic head.
+        diffusion_steps: T.
+        error_step: t at which clips are matched.
+        noises: Noises over which the errors are averaged.
+        validation_classes: Share of the seen classes that the matching network does not learn; they
+            choose among its weights, and the calibration. 0 takes the last weights.
+        validation_clips: Share of the other classes' clips that it does not learn.
+        validate_every: Updates from one validation to the next.
+        rival_steps: Updates of the rival that aligns autoencoders.
+    """
+
+    classes: str = ""
+    method: Literal["fdsm", "tdsm"] = "fdsm"
+    mode: Mode = "channel"
+    spectral: Literal["attention", "stream", "none"] = "attention"
+    spectral_loss: SpectralLossConfig = SpectralLossConfig()
+    curriculum: CurriculumKind = "cosine"
+    margin: NonNegativeFloat = 1.0
+    text: str = "minilm"
+    descriptions: str = ""
+    encoder: str = ""
+    recognizer: EncoderConfig = EncoderConfig()
+    model: MatcherConfig = MatcherConfig()
+    standardise: bool = True
+    head_epochs: NonNegativeInt = 500
+    diffusion_steps: PositiveInt = 50
+    error_step: NonNegativeInt = 25
+    noises: PositiveInt = 3
+    validation_classes: float = Field(default=0.15, ge=0.0, lt=1.0)
+    validation_clips: float = Field(default=0.1, ge=0.0, lt=1.0)
+    validate_every: PositiveInt = 200
+    rival_steps: NonNegativeInt = 600

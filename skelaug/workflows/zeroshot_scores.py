@@ -1,0 +1,292 @@
+"""What a zero-shot model is worth: on held-out seen classes while it learns, on unseen ones once.
+
+Scores of classes are minus noise errors. Classes lie in the order of the model's descriptions:
+seen ones first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skelaug.checkpoint import load_checkpoint, load_state, save_checkpoint
+from skelaug.data.store import SequenceFile
+from skelaug.diffusion.schedule import scaled_linear_schedule
+from skelaug.learner import STATE
+from skelaug.metrics.accuracy import class_accuracy, confusion_matrix
+from skelaug.metrics.generalised import calibrated, choose_constant, generalised_accuracy
+from skelaug.progress import Progress
+from skelaug.seeds import Stream, generator
+from skelaug.workflows.run_directory import CONFUSION, RunDirectory
+from skelaug.workflows.training_zeroshot import ZeroShotMaterial, file_of
+from skelaug.workflows.zeroshot import ZeroShotModel, load_zeroshot
+from skelaug.workflows.zeroshot_classes import TeachingParts
+from skelaug.workflows.zeroshot_features import features_of
+from skelaug.zeroshot.noise_error import Texts, fit_temperature, noise_errors
+from skelaug.zeroshot.rivals import fit_alignment, fit_ridge
+
+__all__ = [
+    "Asked",
+    "calibrations",
+    "finished",
+    "gathered",
+    "judge",
+    "learnt_classes",
+    "rival_scores",
+    "scored",
+    "unseen_table",
+]
+
+_BATCH = 128
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Clips with known classes.
+
+    Attributes:
+        rows: In their file, N.
+        features: Raw ones, N L D.
+        labels: Places among the model's classes, N.
+        num_seen: So many of the classes are seen ones, the first.
+        num_classes: Y.
+    """
+
+    rows: NDArray[np.int64]
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    num_seen: int
+    num_classes: int
+
+    @property
+    def is_unseen(self) -> NDArray[np.bool_]:
+        """Which clips are of unseen classes, N."""
+        return self.labels >= self.num_seen
+
+
+def gathered(
+    model: ZeroShotModel, file: SequenceFile, rows: NDArray[np.int64], progress: Progress
+) -> Asked:
+    """The clips among `rows` that are of the model's classes, with their features."""
+    names = [one.name for one in model.descriptions]
+    place = {file.classes.index(name): i for i, name in enumerate(names) if name in file.classes}
+    chosen = [int(row) for row in rows if int(file.labels[row]) in place]
+    return Asked(
+        rows=np.array(chosen, dtype=np.int64),
+        features=features_of(model.encoder, file, chosen, model.mode, progress),
+        labels=np.array([place[int(file.labels[row])] for row in chosen], dtype=np.int64),
+        num_seen=len(model.told["seen"]),
+        num_classes=len(names),
+    )
+
+
+def scored(
+    scores: Scores, asked: Asked, is_learnt: NDArray[np.bool_], constant: float
+) -> dict[str, float]:
+    """Accuracy among the unseen classes, and among all of them where seen clips are there too.
+
+    Args:
+        scores: Of all classes, N Y.
+        asked: The clips.
+        is_learnt: Classes whose scores are lowered by the constant, Y.
+        constant: See `calibrated`.
+    """
+    unseen = asked.is_unseen
+    said = scores[unseen][:, asked.num_seen :].argmax(axis=1) + asked.num_seen
+    found = {"unseen_accuracy": float((said == asked.labels[unseen]).mean())}
+    if not unseen.all():
+        is_seen = np.arange(asked.num_classes) < asked.num_seen
+        for name, own in (("gzsl", constant), ("gzsl_uncalibrated", 0.0)):
+            answer = generalised_accuracy(calibrated(scores, is_learnt, own), asked.labels, is_seen)
+            found |= {
+                f"{name}_seen": answer.seen,
+                f"{name}_unseen": answer.unseen,
+                f"{name}_harmonic_mean": answer.harmonic,
+            }
+    return found
+
+
+def learnt_classes(parts: TeachingParts, num_seen: int, num_classes: int) -> NDArray[np.bool_]:
+    """Which of all classes the matching network has learnt, Y."""
+    is_learnt = np.arange(num_classes) < num_seen
+    is_learnt[parts.held_classes] = False
+    return is_learnt
+
+
+def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[str, float]] | None:
+    """What tells better weights: naming clips of held-out seen classes among these classes.
+
+    None where no class was held out.
+    """
+    held, classes = own.parts.held, own.parts.held_classes
+    if not len(held):
+        return None
+    z, texts = own.z[held], own.bank.sparse[classes]
+    labels = np.searchsorted(classes, own.labels[held])
+    schedule = scaled_linear_schedule(int(own.settings["diffusion_steps"]))
+    shape = (int(own.settings["noises"]), *z.shape[1:])
+    noises = torch.randn(shape, generator=generator(seed, Stream.EVALUATE, 0))
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        device = next(network.parameters()).device
+
+        def denoise(x: Tensor, step: Tensor, text: Texts, /) -> Tensor:
+            told: Tensor = network(x, step, text.local, text.mask, text.pooled, text.gain)
+            return told
+
+        step, asked = int(own.settings["error_step"]), texts.to(device)
+        errors = torch.cat(
+            [
+                noise_errors(
+                    denoise, some, asked, noises.to(device), step=step, schedule=schedule
+                ).cpu()
+                for some in torch.split(z.to(device), _BATCH)
+            ]
+        ).numpy()
+        counts = confusion_matrix(labels, errors.argmin(axis=1), len(classes))
+        mean = float(np.nanmean(class_accuracy(counts)))
+        return {"score": mean, "validation_accuracy": mean}
+
+    return validate
+
+
+def calibrations(
+    scores: Callable[[NDArray[np.int64]], Scores], own: ZeroShotMaterial
+) -> tuple[float, float]:
+    """The temperature and the constant that the clips set aside choose; 1 and 0 without any.
+
+    Args:
+        scores: From places among the training clips to their scores of all seen classes.
+        own: What was taught.
+    """
+    parts = own.parts
+    if not len(parts.held) or not len(parts.kept):
+        return 1.0, 0.0
+    rows = np.concatenate([parts.kept, parts.held])
+    found, labels = scores(rows), own.labels[rows]
+    is_held = np.isin(np.arange(found.shape[1]), parts.held_classes)
+    among = -found[len(parts.kept) :][:, is_held]
+    temperature = fit_temperature(
+        among, np.searchsorted(parts.held_classes, own.labels[parts.held])
+    )
+    return temperature, choose_constant(found, labels, ~is_held)
+
+
+def rival_scores(
+    asked: Asked,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    parts: TeachingParts,
+    texts: NDArray[np.float32],
+    *,
+    seed: int,
+    steps: int,
+) -> dict[str, dict[str, float]]:
+    """What simpler methods score on the same features and sparse texts.
+
+    Args:
+        asked: Clips of the test part.
+        features: Raw ones of the training clips, N L D.
+        labels: Their classes.
+        parts: Which of them are learnt from.
+        texts: Pooled sparse texts of all classes, Y E.
+        seed: Of the alignment.
+        steps: Its updates.
+    """
+    x, tested = features.mean(axis=1), asked.features.mean(axis=1)
+    taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
+    ridge = fit_ridge(x[taught], labels[taught], texts)
+    alignment = fit_alignment(x[taught], labels[taught], texts, seed=seed, steps=steps)
+    is_learnt = learnt_classes(parts, asked.num_seen, asked.num_classes)
+    found = {}
+    for name, rival in (("ridge", ridge), ("alignment", alignment)):
+        constant = 0.0
+        if len(parts.kept) and len(parts.held):
+            own = rival.scores(x[kept], texts[: asked.num_seen])
+            constant = choose_constant(own, labels[kept], is_learnt[: asked.num_seen])
+        found[name] = scored(rival.scores(tested, texts), asked, is_learnt, constant)
+    return found
+
+
+def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
+    """Calibrate the finished model, and test it once: chosen and last weights beside the rivals."""
+    device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+    model = load_zeroshot(directory.model, text=own.text.name, device=device)
+    temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
+    _told(directory, {"temperature": temperature, "constant": constant})
+    model = load_zeroshot(directory.model, text=own.text.name, device=device)
+    asked = gathered(model, file_of(own.clips), own.clips.split.test, progress)
+    if not len(asked.labels) or not asked.is_unseen.any():
+        return {}
+    is_learnt = learnt_classes(own.parts, asked.num_seen, asked.num_classes)
+    scores = -_with_progress(model, asked, progress)
+    state = load_state(directory.path / STATE)
+    last = model.with_weights({**state["network"], **state["average"]})
+    _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
+    last_scores = -last.errors_of(asked.features, last.texts(last.descriptions), draw=0)
+    names = [one.name for one in model.descriptions]
+    texts = own.text.encode([one.sparse for one in model.descriptions]).pooled
+    rivals = rival_scores(
+        asked,
+        own.features,
+        own.labels,
+        own.parts,
+        texts,
+        seed=int(own.settings["seed"]),
+        steps=int(own.settings["rival_steps"]),
+    )
+    table = unseen_table(scores, asked)
+    _draw(directory, table, names[asked.num_seen :])
+    unseen = names[asked.num_seen :]
+    return {
+        "unseen_clips": int(asked.is_unseen.sum()),
+        "chance": 1 / len(unseen),
+        **scored(scores, asked, is_learnt, constant),
+        "last_step": scored(last_scores, asked, is_learnt, last_constant),
+        **rivals,
+        "classes": dict(zip(unseen, class_accuracy(table).tolist(), strict=True)),
+    }
+
+
+def _seen_scores(model: ZeroShotModel, own: ZeroShotMaterial, rows: NDArray[np.int64]) -> Scores:
+    texts = model.texts(own.texts[: len(own.classes.seen)])
+    return -model.errors_of(own.features[rows], texts, draw=0)
+
+
+def _with_progress(model: ZeroShotModel, asked: Asked, progress: Progress) -> Scores:
+    texts, found = model.texts(model.descriptions), []
+    with progress("matching", total=len(asked.labels)) as advance:
+        for start in range(0, len(asked.labels), _BATCH):
+            some = asked.features[start : start + _BATCH]
+            found.append(model.errors_of(some, texts, draw=0))
+            advance(len(some))
+    return np.concatenate(found)
+
+
+def _told(directory: RunDirectory, more: Mapping[str, float]) -> None:
+    """Write into the checkpoint what was found after its training."""
+    checkpoint = load_checkpoint(directory.model)
+    told = {**checkpoint.meta["zeroshot"], **more}
+    meta = {**checkpoint.meta, "zeroshot": told}
+    save_checkpoint(directory.model, replace(checkpoint, meta=meta))
+
+
+def unseen_table(scores: Scores, asked: Asked) -> NDArray[np.int64]:
+    """Counts of answers among unseen classes to their clips."""
+    own, first = asked.is_unseen, asked.num_seen
+    answers = scores[own][:, first:].argmax(axis=1)
+    return confusion_matrix(asked.labels[own] - first, answers, asked.num_classes - first)
+
+
+def _draw(directory: RunDirectory, table: NDArray[np.int64], names: Sequence[str]) -> None:
+    from skelaug.plots.confusion import draw_confusion  # matplotlib loads here
+
+    draw_confusion(directory.path / CONFUSION, {"unseen classes": table}, rows=names, columns=names)

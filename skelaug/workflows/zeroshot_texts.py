@@ -1,0 +1,174 @@
+"""The texts of classes as the matching network reads them: encoded, with how lively they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelaug.text.descriptions import ClassTexts
+from skelaug.text.encoder import EncodedTexts, TextEncoder
+from skelaug.zeroshot.noise_error import Texts
+
+__all__ = ["ClassBank", "as_json", "encoded", "from_json", "side_by_side_texts", "teach_head"]
+
+_HEAD_RATE = 1e-3  # FDSM, sec. 4.1
+
+
+def as_json(texts: Sequence[ClassTexts]) -> list[dict[str, Any]]:
+    """Descriptions as plain JSON values."""
+    return [
+        {"name": t.name, "sparse": t.sparse, "rich": list(t.rich), "intensity": t.intensity}
+        for t in texts
+    ]
+
+
+def from_json(told: Sequence[Mapping[str, Any]]) -> list[ClassTexts]:
+    """The inverse of `as_json`."""
+    return [
+        ClassTexts(
+            name=str(t["name"]),
+            sparse=str(t["sparse"]),
+            rich=tuple(t["rich"]),
+            intensity=int(t["intensity"]),
+        )
+        for t in told
+    ]
+
+
+def encoded(encoder: TextEncoder, sentences: Sequence[str], head: nn.Module | None = None) -> Texts:
+    """Sentences as tokens, with the gain that a kinematic head gives them.
+
+    Args:
+        encoder: Of texts.
+        sentences: N of them.
+        head: From pooled texts to logits; None leaves the gains out.
+    """
+    return _with_gain(_tensors(encoder.encode(list(sentences))), head)
+
+
+def _tensors(texts: EncodedTexts) -> Texts:
+    return Texts(
+        torch.from_numpy(texts.local),
+        torch.from_numpy(texts.mask),
+        torch.from_numpy(texts.pooled),
+    )
+
+
+@torch.no_grad()
+def _with_gain(texts: Texts, head: nn.Module | None) -> Texts:
+    gain = None if head is None else head(texts.pooled).sigmoid()
+    return Texts(texts.local, texts.mask, texts.pooled, gain)
+
+
+def side_by_side_texts(one: Texts, other: Texts) -> Texts:
+    """Two texts of each class on one axis of features, as in TDSM: E becomes 2 E.
+
+    A token is there if either text has it; the gain is that of the first.
+    """
+    return Texts(
+        torch.cat([one.local, other.local], dim=2),
+        one.mask | other.mask,
+        torch.cat([one.pooled, other.pooled], dim=1),
+        one.gain,
+    )
+
+
+def teach_head(
+    head: nn.Module, encoder: TextEncoder, texts: Sequence[ClassTexts], *, epochs: int
+) -> None:
+    """Stage 1 (FDSM, sec. 3.4): binary cross-entropy of how lively each description is.
+
+    All classes that are described take part: the labels are read off texts, not off clips. Adam
+    with all texts in one batch, sparse and rich ones.
+
+    Args:
+        head: From pooled texts N E to logits N; trained in place and frozen.
+        encoder: Of texts.
+        texts: Of the classes.
+        epochs: Updates.
+    """
+    sentences = [sentence for one in texts for sentence in (one.sparse, *one.rich)]
+    lively = [float(one.intensity) for one in texts for _ in (one.sparse, *one.rich)]
+    x = torch.from_numpy(encoder.encode(sentences).pooled)
+    target = torch.tensor(lively)
+    optimizer = torch.optim.Adam(head.parameters(), lr=_HEAD_RATE)
+    for _ in range(epochs):
+        loss = functional.binary_cross_entropy_with_logits(head(x), target)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    head.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassBank:
+    """The encoded texts of Y classes.
+
+    Attributes:
+        sparse: One per class, what a class is asked with.
+        rich: All rich ones, one class after the other; empty where texts lie side by side.
+        first: Where those of each class begin, Y + 1.
+    """
+
+    sparse: Texts
+    rich: Texts | None
+    first: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        encoder: TextEncoder,
+        texts: Sequence[ClassTexts],
+        head: nn.Module | None,
+        *,
+        paired: bool,
+    ) -> ClassBank:
+        """The texts of classes.
+
+        Args:
+            encoder: Of texts.
+            texts: Of the classes; a class without rich ones lends its sparse one.
+            head: Of the gains; None leaves them out.
+            paired: Whether the sparse and the first rich one lie side by side, as in TDSM.
+        """
+        sparse = encoded(encoder, [one.sparse for one in texts], head)
+        many = [one.rich or (one.sparse,) for one in texts]
+        if paired:
+            first = encoded(encoder, [own[0] for own in many], head)
+            return cls(side_by_side_texts(sparse, first), None, torch.zeros(len(texts) + 1).long())
+        rich = encoded(encoder, [sentence for own in many for sentence in own], head)
+        counts = torch.tensor([0, *(len(own) for own in many)])
+        return cls(sparse, rich, counts.cumsum(0))
+
+    def drawn(self, labels: Tensor, is_rich: Tensor, *, generator: torch.Generator) -> Texts:
+        """A text for each sample, a rich one of its class where that is wanted.
+
+        Args:
+            labels: Classes, N.
+            is_rich: N, bool.
+            generator: Draws which of the rich ones.
+        """
+        choice = torch.rand(len(labels), generator=generator)
+        if self.rich is None:
+            return self.sparse[labels]
+        low, high = self.first[labels], self.first[labels + 1]
+        row = low + (choice * (high - low)).long().clamp(max=high - low - 1)
+        bank = _joined(self.sparse, self.rich)
+        return bank[torch.where(is_rich, len(self.sparse) + row, labels)]
+
+
+def _joined(one: Texts, other: Texts) -> Texts:
+    gain = None
+    if one.gain is not None and other.gain is not None:
+        gain = torch.cat([one.gain, other.gain])
+    return Texts(
+        torch.cat([one.local, other.local]),
+        torch.cat([one.mask, other.mask]),
+        torch.cat([one.pooled, other.pooled]),
+        gain,
+    )

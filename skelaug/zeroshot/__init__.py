@@ -1,0 +1,1 @@
+"""Actions known by their descriptions alone: noise errors, curriculum, losses, rivals."""

@@ -1,0 +1,226 @@
+"""Simpler ways from texts to classes, to compare with: a ridge map, and aligned autoencoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skelaug.seeds import Stream, generator
+
+__all__ = ["Alignment", "RidgeMap", "fit_alignment", "fit_ridge"]
+
+_STRENGTHS = tuple(10.0**power for power in range(-3, 4))
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeMap:
+    """A linear map from texts to where the features of a class lie; the nearest by cosine wins.
+
+    Attributes:
+        weights: E D.
+        text_mean: E.
+        feature_mean: D; angles are measured about it.
+        strength: Of the ridge, beside a mean squared length of a text of 1.
+    """
+
+    weights: Array
+    text_mean: Array
+    feature_mean: Array
+    strength: float
+
+    def centroids(self, texts: NDArray[np.floating]) -> Array:
+        """Where the map expects the classes, relative to the features' mean: Y E to Y D."""
+        return np.asarray((texts - self.text_mean) @ self.weights)
+
+    def scores(self, features: NDArray[np.floating], texts: NDArray[np.floating]) -> Array:
+        """Cosines between features N D and the classes of texts Y E: N Y."""
+        x, expected = features - self.feature_mean, self.centroids(texts)
+        return np.asarray(_unit(x) @ _unit(expected).T)
+
+
+def fit_ridge(
+    features: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    texts: NDArray[np.floating],
+    *,
+    strengths: Sequence[float] = _STRENGTHS,
+) -> RidgeMap:
+    """The ridge map of classes that have clips: ``min |T W - F|^2 + strength s |W|^2``.
+
+    T are the centred texts and F the centred mean features of the classes, s is the mean squared
+    length of a row of T. Of several strengths the one is taken with which classes that are left
+    out one by one are best told from all others.
+
+    Args:
+        features: N D.
+        labels: Class of each, N; classes without clips do not count.
+        texts: Of all classes, Y E.
+        strengths: What to choose from.
+    """
+    known = np.unique(labels)
+    x, told = np.asarray(features, dtype=np.float64), np.asarray(texts, dtype=np.float64)[known]
+    means = np.stack([x[labels == one].mean(axis=0) for one in known])
+    rows = {int(one): place for place, one in enumerate(known)}
+    places = np.array([rows[int(one)] for one in labels])
+
+    def hits(strength: float) -> float:
+        right = []
+        for out in range(len(known)):
+            kept = np.arange(len(known)) != out
+            fitted = _solve(means[kept], told[kept], strength)
+            said = fitted.scores(x[places == out], told).argmax(axis=1)
+            right.append(float((said == out).mean()))
+        return float(np.mean(right))
+
+    choose = len(strengths) > 1 and len(known) > 2
+    strength = max(strengths, key=hits) if choose else strengths[0]
+    return _solve(means, told, strength)
+
+
+def _solve(means: Array, texts: Array, strength: float) -> RidgeMap:
+    """By the kernel of the texts, of which there are fewer than coordinates."""
+    text_mean, feature_mean = texts.mean(axis=0), means.mean(axis=0)
+    t, f = texts - text_mean, means - feature_mean
+    penalty = strength * max(float((t**2).sum(axis=1).mean()), np.finfo(float).tiny)
+    weights = t.T @ np.linalg.solve(t @ t.T + penalty * np.eye(len(t)), f)
+    return RidgeMap(weights, text_mean, feature_mean, strength)
+
+
+def _unit(x: Array) -> Array:
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.maximum(length, np.finfo(float).tiny))
+
+
+class _Autoencoder(nn.Module):
+    """A Gaussian code and back, one hidden layer each way."""
+
+    def __init__(self, size: int, hidden: int, latent: int) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, 2 * latent)
+        )
+        self.decode = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, size))
+
+    def code(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, N H each."""
+        mean, logarithm = self.encode(x).chunk(2, dim=1)
+        return mean, (0.5 * logarithm.clamp(-10, 10)).exp()
+
+
+class Alignment(nn.Module):
+    """Variational autoencoders of features and of texts that share a code, like CADA-VAE.
+
+    Each decoder must understand the other's code too (cross-alignment), and the two codes of a
+    clip and its text should be one Gaussian (distribution alignment: the 2-Wasserstein distance).
+    Schoenfeld et al. 2019. A class is scored by the density that the code of its text gives to the
+    mean code of a clip, in place of a further classifier trained on drawn codes.
+
+    Args:
+        features: Size D.
+        texts: Size E.
+        hidden: Width of the hidden layers.
+        latent: Size of the code.
+    """
+
+    def __init__(self, features: int, texts: int, *, hidden: int = 256, latent: int = 64) -> None:
+        super().__init__()
+        self.latent = latent
+        self.clips = _Autoencoder(features, hidden, latent)
+        self.texts = _Autoencoder(texts, hidden, latent)
+        for name, size in (("clip", features), ("text", texts)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_scale", torch.ones(()))
+
+    def standardise(self, features: Tensor, texts: Tensor) -> None:
+        """Learn means, and one scale each, of features N D and texts Y E."""
+        for name, x in (("clip", features), ("text", texts)):
+            mean = x.mean(dim=0)
+            getattr(self, f"{name}_mean").copy_(mean)
+            getattr(self, f"{name}_scale").copy_((x - mean).square().mean().sqrt().clamp(min=1e-6))
+
+    def _scaled(self, x: Tensor, name: str) -> Tensor:
+        return torch.as_tensor((x - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_scale"))
+
+    def forward(
+        self, features: Tensor, texts: Tensor, noise: Tensor, beta: float, cross: float
+    ) -> Tensor:
+        """The loss: reconstructions, cross-reconstructions, divergences and Wasserstein distances.
+
+        Args:
+            features: N D.
+            texts: The text of each clip, N E.
+            noise: White, 2 N H.
+            beta: Weight of the divergences from the standard Gaussian.
+            cross: Weight of the two alignments.
+        """
+        told = (self._scaled(features, "clip"), self._scaled(texts, "text"))
+        codes = (self.clips.code(told[0]), self.texts.code(told[1]))
+        drawn = [mean + std * own for (mean, std), own in zip(codes, noise, strict=True)]
+        parts = (self.clips, self.texts)
+        pairs = list(zip(parts, told, strict=True))
+        own = sum((p.decode(z) - x).abs().mean(1) for (p, x), z in zip(pairs, drawn, strict=True))
+        other = sum(
+            (p.decode(z) - x).abs().mean(1) for (p, x), z in zip(pairs, drawn[::-1], strict=True)
+        )
+        divergence = sum(
+            0.5 * (m.square() + s.square() - 1 - 2 * s.log()).mean(1) for m, s in codes
+        )
+        (m1, s1), (m2, s2) = codes
+        distance = ((m1 - m2).square() + (s1 - s2).square()).mean(1).add(1e-12).sqrt()
+        loss = own + cross * (other + distance) + beta * divergence
+        return torch.as_tensor(loss).mean()
+
+    @torch.no_grad()
+    def scores(self, features: NDArray[np.floating], texts: NDArray[np.floating]) -> Array:
+        """Log-densities of clips' codes under those of the texts: N D and Y E to N Y."""
+        x, y = (torch.as_tensor(np.asarray(own, dtype=np.float32)) for own in (features, texts))
+        mean, _ = self.clips.code(self._scaled(x, "clip"))
+        centre, std = self.texts.code(self._scaled(y, "text"))
+        away = (mean[:, None] - centre) / std
+        return np.asarray(-(0.5 * away.square() + std.log()).sum(-1).double().numpy())
+
+
+def fit_alignment(
+    features: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    texts: NDArray[np.floating],
+    *,
+    seed: int = 0,
+    steps: int = 600,
+    batch: int = 64,
+) -> Alignment:
+    """An alignment model trained on clips and the texts of their classes.
+
+    Args:
+        features: N D.
+        labels: Class of each, N.
+        texts: Of all classes, Y E; those without clips are not looked at.
+        seed: Root of every random number.
+        steps: Updates of Adam at rate 1e-3; the divergence and the alignments fade in over the
+            first half.
+        batch: Clips per update.
+    """
+    x, y = (torch.as_tensor(np.asarray(own, dtype=np.float32)) for own in (features, texts))
+    own = torch.as_tensor(np.asarray(labels, dtype=np.int64))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(seed, Stream.INITIAL_WEIGHTS).initial_seed())
+        model = Alignment(x.shape[1], y.shape[1])
+    model.standardise(x, y[np.unique(labels)])
+    numbers = generator(seed, Stream.TRAIN_NOISE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for step in range(steps):
+        rows = torch.randint(len(x), (batch,), generator=numbers)
+        noise = torch.randn(2, batch, model.latent, generator=numbers)
+        rising = min(1.0, 2 * step / steps)
+        loss = model(x[rows], y[own[rows]], noise, 0.01 * rising, rising)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
