@@ -23,7 +23,7 @@ class FrameEstimate(nn.Module):
 
     Args:
         joints: Joints V.
-        channels: Numbers of a joint: 3, or 5 with 2D poses.
+        channels: Numbers of a joint: 3, and those of the condition y (2D poses 2, hints 3).
         steps: Steps of the process.
         width: Units of the perceptron's two hidden layers; 0 leaves it out.
     """
@@ -51,7 +51,7 @@ class FrameEstimate(nn.Module):
             )
 
     def forward(self, x: Tensor, step: Tensor, keypoints: Tensor | None = None) -> Tensor:
-        """The error N T V 3 of x (N T V 3) at steps N, given 2D poses (N T V 2) or none."""
+        """The error N T V 3 of x (N T V 3) at steps N, given y (N T V 2 or 3) or nothing."""
         told = [x] if keypoints is None else [x, keypoints]
         with torch.autocast(x.device.type, enabled=False):
             rows = torch.cat([part.flatten(2).to(self.weight.dtype) for part in told], dim=-1)

@@ -23,7 +23,7 @@ class LinearEstimates(NamedTuple):
     """E[e | x_t, y] = weight_t [x_t, y] + bias_t of Gaussians with the same moments.
 
     Attributes:
-        weight: For steps 0 to T, S 3V I with I = 3V + 2V, or 3V without 2D poses.
+        weight: For steps 0 to T, S 3V I with I = 3V and the numbers of y.
         bias: S 3V, metres.
     """
 
@@ -44,7 +44,7 @@ def linear_estimates(
     Args:
         error: e, F V 3, metres.
         clean: x0, F V 3, metres, relative to the root.
-        keypoints: y, F V 2, or None.
+        keypoints: y, F V C, 2D poses or hints, or None.
         process: Its steps.
         ridge: Added to the diagonal of what is conditioned on, in shares of its mean; the root,
             always 0, would make it singular.

@@ -9,6 +9,7 @@
     ├── sketch.safetensors  of a diffusion model: what tells copies of training clips
     ├── corrector.safetensors  of a refiner: the model of the errors of noisy poses
     ├── noise.safetensors   of a refiner: the same errors given true poses, to make noisy ones
+    ├── frame_estimate.safetensors  of a refiner: what its network begins with; removed at the end
     ├── state.pt            what --resume starts from
     ├── log.jsonl           losses by step; no clock, so that equal runs are equal
     ├── timing.jsonl        seconds by step
@@ -48,6 +49,7 @@ CONFIG, RECORD, MODEL, CARD, SCORES = (
 )
 IMAGES, MOTIONS, EXTRA, CONFUSION = "images.h5", "motions.h5", "extra.h5", "confusion.png"
 FEATURES, ENCODER = "features.npy", "encoder"
+FRAME_ESTIMATE = "frame_estimate.safetensors"
 _FILES = (
     CONFIG,
     RECORD,
@@ -61,6 +63,7 @@ _FILES = (
     CONFUSION,
     "sketch.safetensors",
     "corrector.safetensors",
+    FRAME_ESTIMATE,
     "noise.safetensors",
     "state.pt",
     "log.jsonl",
@@ -164,6 +167,7 @@ class RunDirectory:
         self.motions = path / MOTIONS
         self.extra = path / EXTRA
         self.features = path / FEATURES
+        self.frame_estimate = path / FRAME_ESTIMATE
         self.encoder = path / ENCODER
 
     @property
@@ -244,6 +248,7 @@ class RunDirectory:
         self.motions.unlink(missing_ok=True)
         self.extra.unlink(missing_ok=True)
         self.features.unlink(missing_ok=True)
+        self.frame_estimate.unlink(missing_ok=True)
         if scores:
             write_text(self.path / SCORES, json.dumps(scores, indent=1) + "\n")
         write_text(self.path / CARD, card)

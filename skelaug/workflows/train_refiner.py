@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from skelaug.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from skelaug.errors import DataError, UsageError
 from skelaug.files import sha256
 from skelaug.imputation.windows import steps_between
 from skelaug.learner import Batches
+from skelaug.models import build
 from skelaug.models.frame_estimate import FrameEstimate
 from skelaug.models.pose_losses import joint_distance
 from skelaug.optimisation import batch_indices
@@ -24,7 +27,7 @@ from skelaug.refinement.rigid_bones import rigid_hints
 from skelaug.seeds import Stream, generator
 from skelaug.skeleton.windows import window_frames
 from skelaug.workflows.drawn_errors import DrawnErrors, load_errors, turned
-from skelaug.workflows.frame_lessons import fitted_frame_estimate
+from skelaug.workflows.frame_lessons import FrameLessons, fitted_frame_estimate
 from skelaug.workflows.noise_file import load_noise
 from skelaug.workflows.pose_pairs import NoisyClips, corrupted_clips, matching_clips, pose_pairs
 from skelaug.workflows.refiner import RefinerForm, load_refiner
@@ -76,7 +79,7 @@ def run(
         network=partial(_network, config),
         batches=partial(_batches, source),
         loss=lambda pairs: RefinerLoss(),
-        initial=partial(_initial, source) if config.frame_estimate else None,
+        initial=_initial if config.frame_estimate else None,
         meta={"noise": config.noise, "diffusion": config.diffusion},
         inputs=source.inputs(),
         conclude=source.test,
@@ -169,8 +172,8 @@ class _Source:
     def prepare(
         self, clips: TrainingClips, directory: RunDirectory, place: Place, progress: Progress
     ) -> TrainingPairs:
-        """The pairs of the training part."""
-        return training_pairs(
+        """The pairs of the training part, and the frame estimate that is fitted to their errors."""
+        pairs = training_pairs(
             clips,
             self.noisy(clips),
             self.form(clips),
@@ -180,6 +183,38 @@ class _Source:
             cache=directory.motions,
             place=place,
             progress=progress,
+        )
+        if self.config.frame_estimate is None:
+            return pairs
+        if place.is_first and not directory.frame_estimate.exists():
+            self._fit_frame_estimate(pairs, directory.frame_estimate, progress)
+        place.wait()
+        fitted = load_checkpoint(directory.frame_estimate, expect="frame-estimate")
+        return replace(pairs, frame_estimate=fitted.weights)
+
+    def _fit_frame_estimate(self, pairs: TrainingPairs, path: Path, progress: Progress) -> None:
+        """Fit the estimate that the network adds to, from the weights that it starts with."""
+        config, (kind, arguments) = self.config, _network(self.config, pairs)
+        assert config.frame_estimate is not None
+        network = build(kind, arguments, generator=generator(config.seed, Stream.INITIAL_WEIGHTS))
+        estimate = network.get_submodule("estimate")
+        assert isinstance(estimate, FrameEstimate)
+        fitted_frame_estimate(
+            config.frame_estimate,
+            estimate,
+            FrameLessons(
+                _batches(self, pairs, config.optimisation.batch),
+                cosine_process(config.diffusion_steps),
+                unit=pairs.form.unit,
+                last_only=not config.diffusion,
+            ),
+            seed=config.seed,
+            progress=progress,
+        )
+        sizes, meta = arguments["frame_estimate"], {"what": "frame-estimate"}
+        save_checkpoint(
+            path,
+            Checkpoint("frame-estimate", sizes, estimate.state_dict(), pairs.layout, (), meta),
         )
 
     def stand_in(self, clips: TrainingClips, count: int) -> TrainingPairs:
@@ -235,21 +270,14 @@ def _network(config: TrainRefinerConfig, pairs: TrainingPairs) -> tuple[str, dic
     return config.model.name, {**sizes, **config.model.arguments}
 
 
-def _initial(source: _Source, pairs: TrainingPairs, network: nn.Module) -> list[str]:
-    """Fit the frame estimate that the network adds to."""
-    config, estimate = source.config, network.get_submodule("estimate")
-    assert isinstance(estimate, FrameEstimate)
-    assert config.frame_estimate is not None
-    fitted_frame_estimate(
-        config.frame_estimate,
-        estimate,
-        _batches(source, pairs, config.optimisation.batch),
-        cosine_process(config.diffusion_steps),
-        unit=pairs.form.unit,
-        last_only=not config.diffusion,
-        seed=config.seed,
-    )
-    return [f"errors of single frames, {config.frame_estimate.updates} updates"]
+def _initial(pairs: TrainingPairs, network: nn.Module) -> list[str]:
+    """Give the network its frame estimate and freeze that: windows of like frames unteach it."""
+    estimate = network.get_submodule("estimate")
+    estimate.requires_grad_(False)
+    if pairs.frame_estimate is None:  # only measured
+        return []
+    estimate.load_state_dict(pairs.frame_estimate)
+    return ["an estimate of the error from single frames"]
 
 
 def _batches(source: _Source, pairs: TrainingPairs, batch: int) -> Batches:
@@ -312,6 +340,6 @@ class RefinerLoss:
             x: x_t, N T V 3.
             step: t, N.
             error: e / s, N T V 3.
-            keypoints: y, N T V 2, where the network reads them.
+            keypoints: y, 2D poses N T V 2 or hints N T V 3, where the network reads them.
         """
         return {"loss": joint_distance(network(x, step, keypoints), error).mean()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +64,8 @@ class TrainingPairs:
         lengths: Frames of each person of each clip.
         corrector: Of the errors, conditioned on noisy poses.
         told: What a checkpoint says of the errors.
+        frame_estimate: Weights of the fitted `FrameEstimate`; None where there is none, or where
+            speed is measured.
     """
 
     clips: TrainingClips
@@ -75,6 +77,7 @@ class TrainingPairs:
     lengths: Sequence[int]
     corrector: NoiseModel
     told: dict[str, Any]
+    frame_estimate: Mapping[str, Tensor] | None = None
 
     @property
     def layout(self) -> SkeletonLayout:

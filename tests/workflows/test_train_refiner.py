@@ -131,6 +131,51 @@ def test_a_stopped_run_goes_on_bit_for_bit(settings, tmp_path, monkeypatch) -> N
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
+ESTIMATE = "frame_estimate={width: 8, updates: 4, batch: 16, frames: 100}"
+
+
+def test_the_frame_estimate_is_fitted_once_kept_as_it_is_and_put_into_the_network(
+    settings, tmp_path, monkeypatch
+) -> None:
+    run(settings(ESTIMATE, out="whole"), device="cpu")
+    fitted, calls, batches = workflow.fitted_frame_estimate, [], workflow._batches
+
+    def counted(*arguments, **options):
+        calls.append(options["seed"])
+        fitted(*arguments, **options)
+
+    def stopping(*arguments):
+        made = batches(*arguments)
+
+        def read(step: int):
+            if step == 3 and (tmp_path / "run" / "frame_estimate.safetensors").exists():
+                os.kill(os.getpid(), signal.SIGINT)
+            return made(step)
+
+        return read
+
+    monkeypatch.setattr(workflow, "fitted_frame_estimate", counted)
+    monkeypatch.setattr(workflow, "_batches", stopping)
+    with pytest.raises(InterruptedRunError):
+        run(settings(ESTIMATE), device="cpu")
+    kept = load_checkpoint(tmp_path / "run" / "frame_estimate.safetensors")
+    monkeypatch.setattr(workflow, "_batches", batches)
+    run(settings(ESTIMATE), device="cpu", resume=True)
+    assert calls == [0]
+    assert not (tmp_path / "run" / "frame_estimate.safetensors").exists()
+    weights = load_checkpoint(tmp_path / "run" / "model.safetensors").weights
+    for name, tensor in kept.weights.items():
+        torch.testing.assert_close(weights[f"estimate.{name}"], tensor, rtol=0, atol=0)
+    assert weights["estimate.weight"].any()
+    for name in ("model.safetensors", "scores.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_dry_run_fits_nothing(settings, monkeypatch) -> None:
+    monkeypatch.delattr(workflow, "fitted_frame_estimate")
+    assert run(settings("frame_estimate={}"), device="cpu", dry_run=True).steps_per_second > 0
+
+
 def test_noisy_poses_may_be_called_by_another_path_when_a_run_goes_on(
     settings, tmp_path, noisy
 ) -> None:
