@@ -46,7 +46,7 @@ from skelaug.workflows.zeroshot_classes import SeenClasses, seen_classes, teachi
 from skelaug.workflows.zeroshot_config import PRESETS, EncoderConfig, TrainZeroshotConfig
 from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
 from skelaug.workflows.zeroshot_scores import finished, judge
-from skelaug.workflows.zeroshot_texts import ClassBank
+from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences, encoded
 from skelaug.zeroshot.curriculum import Curriculum
 from skelaug.zeroshot.losses import FDSMLoss, TDSMLoss
 from skelaug.zeroshot.noise_error import Texts
@@ -96,7 +96,9 @@ def run(
         evaluate_every=config.validate_every if config.validation_classes else 0,
         conclude=finished,
         narrow=source.narrow,
-        companions=lambda own: companions(own.encoder, own.head, own.mean, own.scale),
+        companions=lambda own: companions(
+            own.encoder, own.head, own.mean, own.scale, own.text_scale
+        ),
     )
     return run_plan(
         plan,
@@ -202,6 +204,10 @@ class _Source:
         epochs = config.head_epochs if head_epochs is None else head_epochs
         head = taught_head(self.text, texts, epochs=epochs, seed=config.seed)
         mean, scale = standardisation(features[parts.taught], wanted=config.standardise)
+        described = texts[: len(classes.seen)]
+        text_scale = TextScale.none(self.text.size)
+        if config.standardise:
+            text_scale = TextScale.of(encoded(self.text, all_sentences(described)))
         return ZeroShotMaterial(
             clips=clips,
             classes=classes,
@@ -213,8 +219,9 @@ class _Source:
             parts=parts,
             texts=texts,
             text=self.text,
+            text_scale=text_scale,
             bank=ClassBank.of(
-                self.text, texts[: len(classes.seen)], head, paired=config.method == "tdsm"
+                self.text, described, head, text_scale, paired=config.method == "tdsm"
             ),
             head=head,
             settings={

@@ -21,7 +21,7 @@ from skelaug.text.encoder import TextEncoder
 from skelaug.workflows.recognizer import Recognizer
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.zeroshot_classes import SeenClasses, TeachingParts
-from skelaug.workflows.zeroshot_texts import ClassBank, as_json, teach_head
+from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, as_json, teach_head
 
 __all__ = ["ZeroShotMaterial", "file_of", "standardisation", "taught_head"]
 
@@ -83,6 +83,7 @@ class ZeroShotMaterial:
         parts: Which clips are learnt from.
         texts: Of all classes, seen ones first.
         text: Encoder of sentences.
+        text_scale: Of what it answers.
         bank: Texts of the seen classes, encoded.
         head: From pooled texts to logits of liveliness.
         settings: What else the checkpoint says of matching; plain JSON values.
@@ -98,6 +99,7 @@ class ZeroShotMaterial:
     parts: TeachingParts
     texts: Sequence[ClassTexts]
     text: TextEncoder
+    text_scale: TextScale
     bank: ClassBank
     head: nn.Module
     settings: dict[str, Any]

@@ -23,18 +23,18 @@ from skelaug.text.descriptions import ClassTexts
 from skelaug.text.encoder import TextEncoder, open_encoder
 from skelaug.workflows.recognizer import Recognizer, recognizer_of
 from skelaug.workflows.zeroshot_features import Mode, positions_to_features
-from skelaug.workflows.zeroshot_texts import ClassBank, from_json
+from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, from_json
 from skelaug.zeroshot.noise_error import Texts, noise_errors
 from skelaug.zoo import find_model, find_weights
 
 __all__ = ["ClipMatcher", "ZeroShotModel", "companions", "load_zeroshot"]
 
-_PARTS = ("encoder", "head", "features")
+_PARTS = ("encoder", "head", "features", "texts")
 _AT_ONCE = 512  # clips times noises per pass of the network
 
 
 def companions(
-    encoder: Recognizer, head: nn.Module, mean: Tensor, scale: Tensor
+    encoder: Recognizer, head: nn.Module, mean: Tensor, scale: Tensor, text_scale: TextScale
 ) -> dict[str, Tensor]:
     """What a checkpoint carries beside the matching network's own weights, by name."""
     return {
@@ -42,6 +42,7 @@ def companions(
         **{f"head/{key}": tensor for key, tensor in head.state_dict().items()},
         "features/mean": mean,
         "features/scale": scale,
+        **{f"texts/{key}": tensor for key, tensor in text_scale._asdict().items()},
     }
 
 
@@ -59,6 +60,7 @@ class ZeroShotModel:
         mean: Of the features, D.
         scale: That divides them once the mean is taken off.
         text: Encoder of sentences.
+        text_scale: Of what it answers.
         device: Where it computes.
     """
 
@@ -71,6 +73,7 @@ class ZeroShotModel:
     mean: Tensor
     scale: Tensor
     text: TextEncoder
+    text_scale: TextScale
     device: torch.device
 
     @property
@@ -117,7 +120,8 @@ class ZeroShotModel:
     def texts(self, classes: Sequence[ClassTexts]) -> Texts:
         """The texts that classes are asked with."""
         paired = bool(self.told["paired"])
-        return ClassBank.of(self.text, classes, self.head, paired=paired).sparse.to(self.device)
+        bank = ClassBank.of(self.text, classes, self.head, self.text_scale, paired=paired)
+        return bank.sparse.to(self.device)
 
     def standardised(self, features: Tensor) -> Tensor:
         """Features N L D as the matching network takes them."""
@@ -220,6 +224,7 @@ def load_zeroshot(
         network = MATCHERS[checkpoint.kind](**checkpoint.arguments)
         network.load_state_dict(own[""])
         mean, scale = own["features"]["mean"], own["features"]["scale"]
+        text_scale = TextScale(**own["texts"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"{name}: the weights do not fit a network {checkpoint.kind!r} of this version of "
@@ -241,6 +246,7 @@ def load_zeroshot(
         mean=mean.to(device),
         scale=scale.to(device),
         text=sentences,
+        text_scale=text_scale,
         device=device,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,16 @@ from skelaug.text.descriptions import ClassTexts
 from skelaug.text.encoder import EncodedTexts, TextEncoder
 from skelaug.zeroshot.noise_error import Texts
 
-__all__ = ["ClassBank", "as_json", "encoded", "from_json", "side_by_side_texts", "teach_head"]
+__all__ = [
+    "ClassBank",
+    "TextScale",
+    "all_sentences",
+    "as_json",
+    "encoded",
+    "from_json",
+    "side_by_side_texts",
+    "teach_head",
+]
 
 _HEAD_RATE = 1e-3  # FDSM, sec. 4.1
 
@@ -38,6 +47,52 @@ def from_json(told: Sequence[Mapping[str, Any]]) -> list[ClassTexts]:
         )
         for t in told
     ]
+
+
+class TextScale(NamedTuple):
+    """Means that are taken off encoded texts, and what they are divided by then.
+
+    Sentence encoders answer vectors of length 1 that are much alike. A network whose other inputs
+    vary by about 1 hardly hears them.
+
+    Attributes:
+        pooled_mean: E.
+        pooled_scale: One number.
+        local_mean: Of tokens, E.
+        local_scale: One number.
+    """
+
+    pooled_mean: Tensor
+    pooled_scale: Tensor
+    local_mean: Tensor
+    local_scale: Tensor
+
+    @classmethod
+    def none(cls, size: int) -> TextScale:
+        """What leaves texts of E numbers as they are."""
+        return cls(torch.zeros(size), torch.ones(()), torch.zeros(size), torch.ones(()))
+
+    @classmethod
+    def of(cls, texts: Texts) -> TextScale:
+        """What gives these texts, and their tokens, mean 0 and mean square 1."""
+        pooled_mean, pooled_scale = _moments(texts.pooled)
+        return cls(pooled_mean, pooled_scale, *_moments(texts.local[texts.mask]))
+
+    def applied(self, texts: Texts) -> Texts:
+        """The texts, scaled; tokens that are not there stay 0."""
+        local = (texts.local - self.local_mean) / self.local_scale
+        return replace(
+            texts,
+            local=torch.where(texts.mask[..., None], local, 0),
+            pooled=(texts.pooled - self.pooled_mean) / self.pooled_scale,
+        )
+
+
+def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of rows N E, and the root mean square of what it leaves."""
+    mean = rows.double().mean(dim=0)
+    scale = (rows - mean).square().mean().sqrt().clamp(min=1e-6)
+    return mean.float(), scale.float()
 
 
 def encoded(encoder: TextEncoder, sentences: Sequence[str], head: nn.Module | None = None) -> Texts:
@@ -78,6 +133,11 @@ def side_by_side_texts(one: Texts, other: Texts) -> Texts:
     )
 
 
+def all_sentences(texts: Sequence[ClassTexts]) -> list[str]:
+    """Sparse and rich descriptions, class by class."""
+    return [sentence for one in texts for sentence in (one.sparse, *one.rich)]
+
+
 def teach_head(
     head: nn.Module, encoder: TextEncoder, texts: Sequence[ClassTexts], *, epochs: int
 ) -> None:
@@ -92,7 +152,7 @@ def teach_head(
         texts: Of the classes.
         epochs: Updates.
     """
-    sentences = [sentence for one in texts for sentence in (one.sparse, *one.rich)]
+    sentences = all_sentences(texts)
     lively = [float(one.intensity) for one in texts for _ in (one.sparse, *one.rich)]
     x = torch.from_numpy(encoder.encode(sentences).pooled)
     target = torch.tensor(lively)
@@ -125,6 +185,7 @@ class ClassBank:
         encoder: TextEncoder,
         texts: Sequence[ClassTexts],
         head: nn.Module | None,
+        scale: TextScale,
         *,
         paired: bool,
     ) -> ClassBank:
@@ -134,16 +195,17 @@ class ClassBank:
             encoder: Of texts.
             texts: Of the classes; a class without rich ones lends its sparse one.
             head: Of the gains; None leaves them out.
+            scale: Of the texts.
             paired: Whether the sparse and the first rich one lie side by side, as in TDSM.
         """
-        sparse = encoded(encoder, [one.sparse for one in texts], head)
         many = [one.rich or (one.sparse,) for one in texts]
-        if paired:
-            first = encoded(encoder, [own[0] for own in many], head)
-            return cls(side_by_side_texts(sparse, first), None, torch.zeros(len(texts) + 1).long())
+        first = torch.tensor([0, *(len(own) for own in many)]).cumsum(0)
+        sparse = encoded(encoder, [one.sparse for one in texts], head)
         rich = encoded(encoder, [sentence for own in many for sentence in own], head)
-        counts = torch.tensor([0, *(len(own) for own in many)])
-        return cls(sparse, rich, counts.cumsum(0))
+        sparse, rich = scale.applied(sparse), scale.applied(rich)
+        if not paired:
+            return cls(sparse, rich, first)
+        return cls(side_by_side_texts(sparse, rich[first[:-1]]), None, torch.zeros_like(first))
 
     def drawn(self, labels: Tensor, is_rich: Tensor, *, generator: torch.Generator) -> Texts:
         """A text for each sample, a rich one of its class where that is wanted.
