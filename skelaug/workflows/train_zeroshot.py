@@ -172,7 +172,7 @@ class _Source:
         arguments = {
             "features": size,
             "text_features": own.text.size * (1 + paired),
-            "tokens": own.text.tokens,
+            "tokens": own.text.tokens if config.words else 1,
             "positions": length if config.mode == "temporal" else 0,
             "spectral": "none" if paired else config.spectral,
             "spectral_axis": "channel" if config.mode == "channel" else "time",
@@ -221,12 +221,19 @@ class _Source:
             text=self.text,
             text_scale=text_scale,
             bank=ClassBank.of(
-                self.text, described, head, text_scale, paired=config.method == "tdsm"
+                self.text,
+                described,
+                head,
+                text_scale,
+                words=config.words,
+                paired=config.method == "tdsm",
             ),
             head=head,
             settings={
                 "method": config.method,
                 "mode": config.mode,
+                "words": config.words,
+                "ask": config.ask,
                 "paired": config.method == "tdsm",
                 "diffusion_steps": config.diffusion_steps,
                 "error_step": config.error_step,

@@ -25,6 +25,8 @@ from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, as_json, teac
 
 __all__ = ["ZeroShotMaterial", "file_of", "standardisation", "taught_head"]
 
+_LEAST_SHARE = 0.05  # of the root mean square, that a feature's deviation counts as
+
 
 def file_of(clips: TrainingClips) -> SequenceFile:
     """The file of sequences.
@@ -38,9 +40,10 @@ def file_of(clips: TrainingClips) -> SequenceFile:
 
 
 def standardisation(features: NDArray[np.float32], *, wanted: bool) -> tuple[Tensor, Tensor]:
-    """The mean of each feature, and one scale: the deviation of all.
+    """The mean and the deviation of each feature, over clips and time.
 
-    One number keeps what is large beside what is small. The published code leaves features as they
+    Features that hardly vary, such as the place of the root, stay small: no deviation counts as
+    less than a twentieth of the root mean square of all. The published code leaves features as they
     are: mean 0, scale 1.
 
     Args:
@@ -49,11 +52,12 @@ def standardisation(features: NDArray[np.float32], *, wanted: bool) -> tuple[Ten
     """
     size = features.shape[-1]
     if not wanted:
-        return torch.zeros(size), torch.ones(())
+        return torch.zeros(size), torch.ones(size)
     x = torch.from_numpy(features).double()
     mean = x.mean(dim=(0, 1))
-    scale = (x - mean).square().mean().sqrt().clamp(min=1e-6)
-    return mean.float(), scale.float()
+    variance = (x - mean).square().mean(dim=(0, 1))
+    least = (_LEAST_SHARE * variance.mean().sqrt()).clamp(min=1e-6)
+    return mean.float(), torch.maximum(variance.sqrt(), least).float()
 
 
 def taught_head(
@@ -78,7 +82,7 @@ class ZeroShotMaterial:
         encoder: From clips to features.
         features: Raw features of the training clips, N L D.
         mean: Of the features, D.
-        scale: That divides them once the mean is taken off.
+        scale: That divides them once the mean is taken off, D.
         labels: Seen class of each clip, N, as places in `classes.seen`.
         parts: Which clips are learnt from.
         texts: Of all classes, seen ones first.

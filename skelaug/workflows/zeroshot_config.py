@@ -16,6 +16,7 @@ from skelaug.workflows.train_recognizer import RecognizerConfig, StreamName
 from skelaug.workflows.training_motions import PreparationConfig
 from skelaug.workflows.training_run import TrainingConfig, known
 from skelaug.workflows.zeroshot_features import Mode
+from skelaug.workflows.zeroshot_texts import Ask
 from skelaug.zeroshot.curriculum import CurriculumKind
 
 __all__ = [
@@ -28,43 +29,34 @@ __all__ = [
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "cpu": {
-        "model": {"name": "cross-dit", "arguments": {"width": 128, "depth": 4, "heads": 4}},
+        "model": {"name": "cross-dit", "arguments": {"width": 128, "depth": 2, "heads": 4}},
+        "words": False,
+        "ask": "all",
+        "noises": 10,
         "recognizer": {
-            "model": {"name": "compact"},
+            "model": {"name": "kinematics"},
             "preparation": {"profile": "heading"},
-            "streams": ("joint", "bone", "joint_motion"),
-            "augment": {
-                "bones": 0.25,
-                "scale": 0.1,
-                "rotation_x": 0.2,
-                "rotation_y": 0.5,
-                "rotation_z": 0.2,
-                "jitter": 0.01,
-                "joint_mask": 0.15,
-            },
-            "mixup": 0.2,
-            "label_smoothing": 0.1,
+            "streams": ("joint", "joint_motion"),
             "optimisation": {
-                "steps": 800,
-                "max_epochs": 60,
+                "steps": 200,
                 "batch": 32,
                 "lr": 2e-3,
                 "warmup": 30,
                 "decay": "cosine",
                 "weight_decay": 0.02,
-                "clip": 5.0,
             },
         },
         "optimisation": {
-            "steps": 1000,
-            "batch": 64,
-            "lr": 5e-4,
-            "warmup": 100,
+            "steps": 300,
+            "batch": 256,
+            "lr": 1e-3,
+            "warmup": 50,
             "decay": "cosine",
             "weight_decay": 0.01,
             "clip": 1.0,
-            "ema_decay": 0.995,
+            "ema_decay": 0.99,
         },
+        "validate_every": 100,
     },
     "paper": {
         "model": {"name": "cross-dit", "arguments": {"width": 768, "depth": 12, "heads": 12}},
@@ -151,12 +143,16 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         spectral_loss: The loss of the spectrum.
         curriculum: How rich descriptions give way to sparse ones.
         margin: Of the triplet loss.
+        words: Whether the network reads a text word by word, or as one token, the text as a whole.
+        ask: Whether a class is asked with its ``sparse`` description alone, as published, or with
+            ``all`` it has; the noise errors are averaged.
         text: Encoder of sentences; see `skelaug.text.encoder.open_encoder`.
         descriptions: YAML of the classes, or a data set's name; empty looks in all of ours.
         encoder: A recognizer of the seen classes that was trained before, e.g. ``RUN/encoder``.
         recognizer: How one is trained in place of it.
         model: The matching network.
-        standardise: Whether features and encoded texts are centred and divided by one number.
+        standardise: Whether features are centred and divided by their deviations, and encoded texts
+            centred and divided by one number.
         head_epochs: Updates of the kinematic head.
         diffusion_steps: T.
         error_step: t at which clips are matched.
@@ -175,6 +171,8 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
     spectral_loss: SpectralLossConfig = SpectralLossConfig()
     curriculum: CurriculumKind = "cosine"
     margin: NonNegativeFloat = 1.0
+    words: bool = True
+    ask: Ask = "sparse"
     text: str = "minilm"
     descriptions: str = ""
     encoder: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from skelaug.workflows.zeroshot_scores import (
     scored,
     unseen_table,
 )
+from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
 
 __all__ = ["ClassScore", "Measure", "ZeroshotEvalConfig", "ZeroshotEvalReport", "run"]
 
@@ -195,13 +196,13 @@ class _Test:
         is_learnt = np.arange(asked.num_classes) < asked.num_seen
         if parts is not None:
             is_learnt = learnt_classes(parts, asked.num_seen, asked.num_classes)
-        texts, results, tables = model.texts(model.descriptions), [], []
+        questions, results, tables = model.questions(model.descriptions), [], []
         with progress("matching", total=config.draws * len(asked.labels)) as advance:
             for draw in range(config.draws):
                 found = []
                 for start in range(0, len(asked.labels), _BATCH):
                     some = asked.features[start : start + _BATCH]
-                    found.append(model.errors_of(some, texts, draw=draw, seed=config.seed))
+                    found.append(model.errors_of(some, questions, draw=draw, seed=config.seed))
                     advance(len(some))
                 scores = -np.concatenate(found)
                 results.append(scored(scores, asked, is_learnt, model.constant))
@@ -229,8 +230,9 @@ class _Test:
         labels: NDArray[np.int64],
         parts: TeachingParts,
     ) -> None:
-        texts = self.model.text.encode([one.sparse for one in self.model.descriptions]).pooled
-        steps = int(self.model.told["rival_steps"])
+        told = self.model.told
+        texts = pooled_texts(self.model.text, self.model.descriptions, cast(Ask, told["ask"]))
+        steps = int(told["rival_steps"])
         found = rival_scores(
             asked, features, labels, parts, texts, seed=self.config.seed, steps=steps
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from skelaug.workflows.training_zeroshot import ZeroShotMaterial, file_of
 from skelaug.workflows.zeroshot import ZeroShotModel, load_zeroshot
 from skelaug.workflows.zeroshot_classes import TeachingParts
 from skelaug.workflows.zeroshot_features import features_of
+from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
 from skelaug.zeroshot.noise_error import Texts, fit_temperature, noise_errors
 from skelaug.zeroshot.rivals import fit_alignment, fit_ridge
 
@@ -129,7 +130,8 @@ def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[
     held, classes = own.parts.held, own.parts.held_classes
     if not len(held):
         return None
-    z, texts = own.z[held], own.bank.sparse[classes]
+    z, ask = own.z[held], cast(Ask, own.settings["ask"])
+    questions = own.bank.questions(ask, torch.from_numpy(classes))
     labels = np.searchsorted(classes, own.labels[held])
     schedule = scaled_linear_schedule(int(own.settings["diffusion_steps"]))
     shape = (int(own.settings["noises"]), *z.shape[1:])
@@ -142,7 +144,7 @@ def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[
             told: Tensor = network(x, step, text.local, text.mask, text.pooled, text.gain)
             return told
 
-        step, asked = int(own.settings["error_step"]), texts.to(device)
+        step, asked = int(own.settings["error_step"]), questions.to(device)
         errors = torch.cat(
             [
                 noise_errors(
@@ -190,18 +192,18 @@ def rival_scores(
     seed: int,
     steps: int,
 ) -> dict[str, dict[str, float]]:
-    """What simpler methods score on the same features and sparse texts.
+    """What simpler methods score on the same features and texts.
 
     Args:
         asked: Clips of the test part.
         features: Raw ones of the training clips, N L D.
         labels: Their classes.
         parts: Which of them are learnt from.
-        texts: Pooled sparse texts of all classes, Y E.
+        texts: Pooled texts of all classes, Y E.
         seed: Of the alignment.
         steps: Its updates.
     """
-    x, tested = features.mean(axis=1), asked.features.mean(axis=1)
+    x, tested = (own.reshape(len(own), -1) for own in (features, asked.features))
     taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
     ridge = fit_ridge(x[taught], labels[taught], texts)
     alignment = fit_alignment(x[taught], labels[taught], texts, seed=seed, steps=steps)
@@ -231,9 +233,9 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     state = load_state(directory.path / STATE)
     last = model.with_weights({**state["network"], **state["average"]})
     _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
-    last_scores = -last.errors_of(asked.features, last.texts(last.descriptions), draw=0)
+    last_scores = -last.errors_of(asked.features, last.questions(last.descriptions), draw=0)
     names = [one.name for one in model.descriptions]
-    texts = own.text.encode([one.sparse for one in model.descriptions]).pooled
+    texts = pooled_texts(own.text, model.descriptions, cast(Ask, own.settings["ask"]))
     rivals = rival_scores(
         asked,
         own.features,
@@ -257,16 +259,16 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
 
 
 def _seen_scores(model: ZeroShotModel, own: ZeroShotMaterial, rows: NDArray[np.int64]) -> Scores:
-    texts = model.texts(own.texts[: len(own.classes.seen)])
-    return -model.errors_of(own.features[rows], texts, draw=0)
+    questions = model.questions(own.texts[: len(own.classes.seen)])
+    return -model.errors_of(own.features[rows], questions, draw=0)
 
 
 def _with_progress(model: ZeroShotModel, asked: Asked, progress: Progress) -> Scores:
-    texts, found = model.texts(model.descriptions), []
+    questions, found = model.questions(model.descriptions), []
     with progress("matching", total=len(asked.labels)) as advance:
         for start in range(0, len(asked.labels), _BATCH):
             some = asked.features[start : start + _BATCH]
-            found.append(model.errors_of(some, texts, draw=0))
+            found.append(model.errors_of(some, questions, draw=0))
             advance(len(some))
     return np.concatenate(found)
 

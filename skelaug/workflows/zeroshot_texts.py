@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from skelaug.text.descriptions import ClassTexts
 from skelaug.text.encoder import EncodedTexts, TextEncoder
-from skelaug.zeroshot.noise_error import Texts
+from skelaug.zeroshot.noise_error import Questions, Texts
 
 __all__ = [
+    "Ask",
     "ClassBank",
     "TextScale",
     "all_sentences",
     "as_json",
     "encoded",
     "from_json",
+    "pooled_texts",
     "side_by_side_texts",
     "teach_head",
 ]
+
+Ask = Literal["sparse", "all"]
+"""With what a class is asked: its sparse description, or that and every rich one."""
 
 _HEAD_RATE = 1e-3  # FDSM, sec. 4.1
 
@@ -138,6 +145,16 @@ def all_sentences(texts: Sequence[ClassTexts]) -> list[str]:
     return [sentence for one in texts for sentence in (one.sparse, *one.rich)]
 
 
+def pooled_texts(
+    encoder: TextEncoder, texts: Sequence[ClassTexts], ask: Ask
+) -> NDArray[np.float32]:
+    """One vector per class, Y E: of its sparse description, or the mean of all of them."""
+    told = [[one.sparse, *(one.rich if ask == "all" else ())] for one in texts]
+    pooled = encoder.encode([sentence for own in told for sentence in own]).pooled
+    ends = np.cumsum([len(own) for own in told])[:-1]
+    return np.stack([own.mean(axis=0) for own in np.split(pooled, ends)])
+
+
 def teach_head(
     head: nn.Module, encoder: TextEncoder, texts: Sequence[ClassTexts], *, epochs: int
 ) -> None:
@@ -170,7 +187,7 @@ class ClassBank:
     """The encoded texts of Y classes.
 
     Attributes:
-        sparse: One per class, what a class is asked with.
+        sparse: One per class.
         rich: All rich ones, one class after the other; empty where texts lie side by side.
         first: Where those of each class begin, Y + 1.
     """
@@ -187,6 +204,7 @@ class ClassBank:
         head: nn.Module | None,
         scale: TextScale,
         *,
+        words: bool,
         paired: bool,
     ) -> ClassBank:
         """The texts of classes.
@@ -196,6 +214,7 @@ class ClassBank:
             texts: Of the classes; a class without rich ones lends its sparse one.
             head: Of the gains; None leaves them out.
             scale: Of the texts.
+            words: Whether a text's tokens are its words; else it is one token, the text as a whole.
             paired: Whether the sparse and the first rich one lie side by side, as in TDSM.
         """
         many = [one.rich or (one.sparse,) for one in texts]
@@ -203,9 +222,29 @@ class ClassBank:
         sparse = encoded(encoder, [one.sparse for one in texts], head)
         rich = encoded(encoder, [sentence for own in many for sentence in own], head)
         sparse, rich = scale.applied(sparse), scale.applied(rich)
+        if not words:
+            sparse, rich = _as_one_token(sparse), _as_one_token(rich)
         if not paired:
             return cls(sparse, rich, first)
         return cls(side_by_side_texts(sparse, rich[first[:-1]]), None, torch.zeros_like(first))
+
+    def questions(self, ask: Ask, classes: Tensor | None = None) -> Questions:
+        """What classes are asked with.
+
+        Args:
+            ask: Their sparse descriptions or all.
+            classes: Which, Y; None = all in their order.
+        """
+        classes = torch.arange(len(self.sparse)) if classes is None else classes
+        sparse, places = self.sparse[classes], torch.arange(len(classes))
+        if ask == "sparse" or self.rich is None:
+            return Questions(sparse, places)
+        rows = [torch.arange(int(self.first[c]), int(self.first[c + 1])) for c in classes.tolist()]
+        counts = torch.tensor([len(own) for own in rows])
+        rich = self.rich[torch.cat(rows)]
+        return Questions(
+            _joined(sparse, rich), torch.cat([places, places.repeat_interleave(counts)])
+        )
 
     def drawn(self, labels: Tensor, is_rich: Tensor, *, generator: torch.Generator) -> Texts:
         """A text for each sample, a rich one of its class where that is wanted.
@@ -222,6 +261,11 @@ class ClassBank:
         row = low + (choice * (high - low)).long().clamp(max=high - low - 1)
         bank = _joined(self.sparse, self.rich)
         return bank[torch.where(is_rich, len(self.sparse) + row, labels)]
+
+
+def _as_one_token(texts: Texts) -> Texts:
+    present = torch.ones(len(texts), 1, dtype=torch.bool)
+    return replace(texts, local=texts.pooled[:, None], mask=present)
 
 
 def _joined(one: Texts, other: Texts) -> Texts:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from skelaug.text.descriptions import ClassTexts
 from skelaug.text.hashed import HashedEncoder
-from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences, encoded
+from skelaug.workflows.training_zeroshot import standardisation
+from skelaug.workflows.zeroshot_texts import (
+    ClassBank,
+    TextScale,
+    all_sentences,
+    encoded,
+    pooled_texts,
+)
 
 TEXTS = [
     ClassTexts("kick", "kick a ball", ("The leg swings.", "A foot goes far forward."), 1),
@@ -46,7 +54,7 @@ def test_no_scale_changes_nothing() -> None:
 
 def test_a_bank_scales_what_it_lends_and_lays_side_by_side() -> None:
     scale = TextScale.of(encoded(ENCODER, all_sentences(TEXTS)))
-    bank = ClassBank.of(ENCODER, TEXTS, None, scale, paired=False)
+    bank = ClassBank.of(ENCODER, TEXTS, None, scale, words=True, paired=False)
     sparse = scale.applied(encoded(ENCODER, [one.sparse for one in TEXTS]))
     torch.testing.assert_close(bank.sparse.pooled, sparse.pooled)
     drawn = bank.drawn(
@@ -54,6 +62,49 @@ def test_a_bank_scales_what_it_lends_and_lays_side_by_side() -> None:
     )
     rich = scale.applied(encoded(ENCODER, [TEXTS[2].sparse, TEXTS[1].rich[0]]))
     torch.testing.assert_close(drawn.pooled[:2], rich.pooled)
-    pairs = ClassBank.of(ENCODER, TEXTS, None, scale, paired=True)
+    pairs = ClassBank.of(ENCODER, TEXTS, None, scale, words=True, paired=True)
     first = scale.applied(encoded(ENCODER, [TEXTS[0].rich[0], TEXTS[1].rich[0], TEXTS[2].sparse]))
     torch.testing.assert_close(pairs.sparse.pooled, torch.cat([sparse.pooled, first.pooled], dim=1))
+
+
+def test_a_text_can_be_one_token() -> None:
+    scale = TextScale.of(encoded(ENCODER, all_sentences(TEXTS)))
+    words = ClassBank.of(ENCODER, TEXTS, None, scale, words=True, paired=False)
+    bank = ClassBank.of(ENCODER, TEXTS, None, scale, words=False, paired=False)
+    torch.testing.assert_close(bank.sparse.local[:, 0], words.sparse.pooled, rtol=0, atol=0)
+    assert bank.sparse.mask.shape == (3, 1)
+    assert bank.sparse.mask.all()
+
+
+def test_a_class_is_asked_with_its_sparse_text_or_with_all() -> None:
+    scale = TextScale.none(ENCODER.size)
+    bank = ClassBank.of(ENCODER, TEXTS, None, scale, words=True, paired=False)
+    sparse = bank.questions("sparse")
+    assert sparse.owner.tolist() == [0, 1, 2]
+    torch.testing.assert_close(sparse.texts.pooled, bank.sparse.pooled, rtol=0, atol=0)
+    some = bank.questions("all", torch.tensor([2, 0]))
+    assert some.owner.tolist() == [0, 1, 0, 1, 1]  # a class without rich ones lends its sparse one
+    told = [TEXTS[2].sparse, TEXTS[0].sparse, TEXTS[2].sparse, *TEXTS[0].rich]
+    torch.testing.assert_close(some.texts.pooled, encoded(ENCODER, told).pooled, rtol=0, atol=0)
+
+
+def test_one_vector_of_a_class_is_the_mean_of_what_it_is_asked_with() -> None:
+    found = pooled_texts(ENCODER, TEXTS, "all")
+    expected = ENCODER.encode([TEXTS[0].sparse, *TEXTS[0].rich]).pooled.mean(axis=0)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+    sparse = ENCODER.encode([one.sparse for one in TEXTS]).pooled
+    np.testing.assert_array_equal(pooled_texts(ENCODER, TEXTS, "sparse"), sparse)
+
+
+def test_features_are_standardised_one_by_one_but_what_hardly_varies_stays_small() -> None:
+    features = np.random.default_rng(0).normal(3, 1, (500, 2, 4)).astype(np.float32)
+    features *= np.array([0.1, 1, 5, 1e-9], dtype=np.float32)
+    mean, scale = standardisation(features, wanted=True)
+    z = (torch.from_numpy(features) - mean) / scale
+    rms = z.square().mean(dim=(0, 1)).sqrt()
+    torch.testing.assert_close(rms[1:3], torch.ones(2), rtol=1e-4, atol=0)
+    assert rms[0] < 1
+    assert rms[3] < 1e-6
+    mean, scale = standardisation(features, wanted=False)
+    assert not mean.any()
+    assert bool((scale == 1).all())
