@@ -43,8 +43,10 @@ VARIANTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "wo SG-SRM": ("spectral=none",),
         "SG-SRM on the stream": ("spectral=stream",),
         "wo spectral loss": ("spectral_loss.weight=0",),
-        "wo curriculum": ("curriculum=fixed",),
-        "wo all three": ("spectral=none", "spectral_loss.weight=0", "curriculum=fixed"),
+        "wo both": ("spectral=none", "spectral_loss.weight=0"),
+        "cosine curriculum": ("curriculum=cosine",),
+        "no curriculum": ("curriculum=fixed",),
+        "asked with sparse texts": ("ask=sparse",),
     },
     "modes": {
         "kinematics, channel": (),

@@ -82,6 +82,10 @@ def run(
             f"error_step: expected one of the {config.diffusion_steps} diffusion steps, 0 to "
             f"{config.diffusion_steps - 1}, got {config.error_step}"
         )
+    if config.curriculum == "blend" and config.words and config.method == "fdsm":
+        raise UsageError(
+            "curriculum=blend: expected texts of one token each, got words; add --set words=false"
+        )
     source = _Source(config)
     plan: Plan[ZeroShotMaterial] = Plan(
         what="zeroshot",
@@ -304,7 +308,7 @@ def _batches(config: TrainZeroshotConfig, own: ZeroShotMaterial, batch: int) -> 
     z, labels = own.z[taught], torch.from_numpy(own.labels[taught])
     learnt = torch.from_numpy(np.unique(own.labels[taught]))
     steps = config.optimisation.for_clips(len(own.clips.rows)).steps
-    curriculum = Curriculum(config.curriculum, steps)
+    curriculum = None if config.curriculum == "blend" else Curriculum(config.curriculum, steps)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         numbers = generator(config.seed, Stream.TRAIN_NOISE, step)
@@ -312,12 +316,13 @@ def _batches(config: TrainZeroshotConfig, own: ZeroShotMaterial, batch: int) -> 
         clean, true = z[rows], labels[rows]
         noise = torch.randn(clean.shape, generator=numbers)
         t = torch.randint(len(schedule), (batch,), generator=numbers)
-        is_rich = curriculum.draw(step, batch, generator=numbers)
         x = noised(clean, noise, schedule.alpha_bars[t])
+        if config.method == "fdsm" and curriculum is None:
+            return x, t, noise, *_tensors_of(own.bank.blended(true, generator=numbers))
+        is_rich = (curriculum or Curriculum("fixed", steps)).draw(step, batch, generator=numbers)
         text = own.bank.drawn(true, is_rich, generator=numbers)
         if config.method == "fdsm":
-            text = text.trimmed()
-            return x, t, noise, *_tensors_of(text)
+            return x, t, noise, *_tensors_of(text.trimmed())
         false = learnt[torch.randint(len(learnt), (batch,), generator=numbers)]
         other = own.bank.drawn(false, is_rich, generator=numbers)
         return x, t, noise, *_tensors_of(text), *_tensors_of(other), false != true

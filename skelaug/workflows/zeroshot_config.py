@@ -31,6 +31,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "cpu": {
         "model": {"name": "cross-dit", "arguments": {"width": 128, "depth": 2, "heads": 4}},
         "words": False,
+        "curriculum": "blend",
         "ask": "all",
         "noises": 10,
         "recognizer": {
@@ -141,7 +142,8 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         spectral: Where high frequencies are amplified: the ``attention`` branch, the residual
             ``stream`` (as in the released code), or ``none``.
         spectral_loss: The loss of the spectrum.
-        curriculum: How rich descriptions give way to sparse ones.
+        curriculum: How rich descriptions give way to sparse ones; ``blend`` (ours) draws a random
+            mean of all descriptions of a class at every step instead.
         margin: Of the triplet loss.
         words: Whether the network reads a text word by word, or as one token, the text as a whole.
         ask: Whether a class is asked with its ``sparse`` description alone, as published, or with
@@ -169,7 +171,7 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
     mode: Mode = "channel"
     spectral: Literal["attention", "stream", "none"] = "attention"
     spectral_loss: SpectralLossConfig = SpectralLossConfig()
-    curriculum: CurriculumKind = "cosine"
+    curriculum: CurriculumKind | Literal["blend"] = "cosine"
     margin: NonNegativeFloat = 1.0
     words: bool = True
     ask: Ask = "sparse"

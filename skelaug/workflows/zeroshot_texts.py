@@ -262,6 +262,25 @@ class ClassBank:
         bank = _joined(self.sparse, self.rich)
         return bank[torch.where(is_rich, len(self.sparse) + row, labels)]
 
+    def blended(self, labels: Tensor, *, generator: torch.Generator) -> Texts:
+        """For each sample a random mean of all texts of its class, uniform among such means.
+
+        Texts must be one token each.
+
+        Args:
+            labels: Classes, N.
+            generator: Draws the weights.
+        """
+        every = self.questions("all")
+        drawn = -torch.rand(len(labels), len(every.owner), generator=generator).log()
+        weights = drawn * (every.owner == labels[:, None])
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        texts = every.texts
+        gain = None if texts.gain is None else weights @ texts.gain
+        mixed = weights @ texts.pooled
+        mask = torch.ones(len(labels), 1, dtype=torch.bool)
+        return Texts(mixed[:, None], mask, mixed, gain)
+
 
 def _as_one_token(texts: Texts) -> Texts:
     present = torch.ones(len(texts), 1, dtype=torch.bool)

@@ -108,3 +108,23 @@ def test_features_are_standardised_one_by_one_but_what_hardly_varies_stays_small
     mean, scale = standardisation(features, wanted=False)
     assert not mean.any()
     assert bool((scale == 1).all())
+
+
+def test_blended_texts_are_means_of_those_of_their_class() -> None:
+    bank = ClassBank.of(
+        ENCODER, TEXTS, None, TextScale.none(ENCODER.size), words=False, paired=False
+    )
+    labels = torch.tensor([0, 1, 2]).repeat(500)
+    blended = bank.blended(labels, generator=torch.Generator().manual_seed(0))
+    assert blended.local.shape == (1500, 1, ENCODER.size)
+    told = torch.from_numpy(ENCODER.encode([TEXTS[0].sparse, *TEXTS[0].rich]).pooled)
+    kicks = blended.pooled[labels == 0]
+    weights = torch.linalg.lstsq(told.T.double(), kicks.T.double()).solution.T
+    torch.testing.assert_close((weights @ told.double()).float(), kicks, rtol=0, atol=1e-5)
+    assert bool((weights > -1e-5).all())
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(500).double(), rtol=0, atol=1e-5)
+    # uniform on the triangle: mean 1/3, variance 1/18
+    torch.testing.assert_close(
+        weights.mean(dim=0), torch.full((3,), 1 / 3).double(), atol=0.04, rtol=0
+    )
+    assert abs(float(weights.var(dim=0).mean()) - 1 / 18) < 0.008
