@@ -82,17 +82,21 @@ def _rows(
         cells += [f"{methods[best][metric]:.1f} ({best})"]
         cells += [f"{methods['linear-corrector'][metric]:.1f}"]
         for variant in variants:
-            own = interval_of([_own(one)[metric] for one in found[variant]])
+            own = interval_of([_own(one, variant)[metric] for one in found[variant]])
             cells.append(f"{own.mean:.1f} ± {own.half_width:.1f}")
-        change = interval_of([100 * (_own(one)[metric] / before - 1) for one in found["full"]])
+        change = interval_of(
+            [100 * (_own(one, "full")[metric] / before - 1) for one in found["full"]]
+        )
         cells.append(f"{change.mean:+.1f} ± {change.half_width:.1f} %")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _own(methods: Mapping[str, Any]) -> Mapping[str, float]:
+def _own(methods: Mapping[str, Any], variant: str) -> Mapping[str, float]:
     """Of the refiner itself, with the K that it was trained for: 2, or 1 without diffusion."""
-    return methods[max(set(methods) & {"diffusion, K = 1", "diffusion, K = 2"})]
+    steps = 1 if variant == "wo diffusion" else 2
+    found: Mapping[str, float] = methods[f"diffusion, K = {steps}"]
+    return found
 
 
 def _lifter(options: argparse.Namespace, name: str, frames: int, split: str, folder: str) -> Path:
