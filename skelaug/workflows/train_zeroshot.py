@@ -82,9 +82,11 @@ def run(
             f"error_step: expected one of the {config.diffusion_steps} diffusion steps, 0 to "
             f"{config.diffusion_steps - 1}, got {config.error_step}"
         )
-    if config.curriculum == "blend" and config.words and config.method == "fdsm":
+    mixed = {"curriculum": "blend", "ask": "mean"}
+    told = [f"{key}={value}" for key, value in mixed.items() if getattr(config, key) == value]
+    if told and config.words and config.method == "fdsm":
         raise UsageError(
-            "curriculum=blend: expected texts of one token each, got words; add --set words=false"
+            f"{told[0]}: expected texts of one token each, got words; add --set words=false"
         )
     source = _Source(config)
     plan: Plan[ZeroShotMaterial] = Plan(

@@ -24,7 +24,7 @@ from skelaug.text.encoder import TextEncoder, open_encoder
 from skelaug.workflows.recognizer import Recognizer, recognizer_of
 from skelaug.workflows.zeroshot_features import Mode, positions_to_features
 from skelaug.workflows.zeroshot_texts import Ask, ClassBank, TextScale, from_json
-from skelaug.zeroshot.noise_error import Questions, Texts, noise_errors
+from skelaug.zeroshot.noise_error import Texts, noise_errors
 from skelaug.zoo import find_model, find_weights
 
 __all__ = ["ClipMatcher", "ZeroShotModel", "companions", "load_zeroshot"]
@@ -117,11 +117,11 @@ class ZeroShotModel:
         network.load_state_dict(dict(weights))
         return replace(self, network=_ready(network, self.device))
 
-    def questions(self, classes: Sequence[ClassTexts]) -> Questions:
+    def texts(self, classes: Sequence[ClassTexts]) -> Texts:
         """The texts that classes are asked with."""
         how = {key: bool(self.told[key]) for key in ("words", "paired")}
         bank = ClassBank.of(self.text, classes, self.head, self.text_scale, **how)
-        return bank.questions(cast(Ask, self.told["ask"])).to(self.device)
+        return bank.asked(cast(Ask, self.told["ask"])).to(self.device)
 
     def standardised(self, features: Tensor) -> Tensor:
         """Features N L D as the matching network takes them."""
@@ -134,7 +134,7 @@ class ZeroShotModel:
         return torch.randn(count, length, len(self.mean), generator=numbers).to(self.device)
 
     @torch.no_grad()
-    def errors(self, z: Tensor, questions: Questions, noises: Tensor) -> Tensor:
+    def errors(self, z: Tensor, texts: Texts, noises: Tensor) -> Tensor:
         """Noise errors N Y of standardised features N L D; see `noise_errors`."""
 
         def denoise(x: Tensor, step: Tensor, own: Texts, /) -> Tensor:
@@ -144,18 +144,18 @@ class ZeroShotModel:
         size = max(1, _AT_ONCE // len(noises))
         step, schedule = int(self.told["error_step"]), self.schedule
         parts = [
-            noise_errors(denoise, some, questions, noises, step=step, schedule=schedule)
+            noise_errors(denoise, some, texts, noises, step=step, schedule=schedule)
             for some in torch.split(z, size)
         ]
-        return torch.cat(parts) if parts else torch.empty(0, len(questions))
+        return torch.cat(parts) if parts else torch.empty(0, len(texts))
 
     def errors_of(
-        self, features: NDArray[np.float32], questions: Questions, *, draw: int, seed: int = 0
+        self, features: NDArray[np.float32], texts: Texts, *, draw: int, seed: int = 0
     ) -> NDArray[np.float64]:
         """Noise errors N Y of raw features N L D with the noises of a draw."""
         z = self.standardised(torch.from_numpy(features))
         noises = self.noises(int(self.told["noises"]), z.shape[1], seed=seed, draw=draw)
-        return np.asarray(self.errors(z, questions, noises).double().cpu().numpy())
+        return np.asarray(self.errors(z, texts, noises).double().cpu().numpy())
 
 
 class ClipMatcher(nn.Module):
@@ -170,7 +170,7 @@ class ClipMatcher(nn.Module):
     def __init__(self, model: ZeroShotModel, classes: Sequence[ClassTexts], noises: int) -> None:
         super().__init__()
         self.model = model
-        self.questions = model.questions(classes)
+        self.texts = model.texts(classes)
         self.count = noises
 
     def forward(self, positions: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class ClipMatcher(nn.Module):
         features = positions_to_features(model.encoder, positions, model.mode)
         z = model.standardised(features)
         noises = model.noises(self.count, z.shape[1])
-        errors = model.errors(z, self.questions, noises)
+        errors = model.errors(z, self.texts, noises)
         return (errors.amin(dim=1, keepdim=True) - errors) / model.temperature
 
 

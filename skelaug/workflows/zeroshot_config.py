@@ -32,8 +32,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "model": {"name": "cross-dit", "arguments": {"width": 128, "depth": 2, "heads": 4}},
         "words": False,
         "curriculum": "blend",
-        "ask": "all",
-        "noises": 10,
+        "ask": "mean",
         "recognizer": {
             "model": {"name": "kinematics"},
             "preparation": {"profile": "heading"},
@@ -146,8 +145,8 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
             mean of all descriptions of a class at every step instead.
         margin: Of the triplet loss.
         words: Whether the network reads a text word by word, or as one token, the text as a whole.
-        ask: Whether a class is asked with its ``sparse`` description alone, as published, or with
-            ``all`` it has; the noise errors are averaged.
+        ask: Whether a class is asked with its ``sparse`` description, as published, or with the
+            ``mean`` of all it has (ours).
         text: Encoder of sentences; see `skelaug.text.encoder.open_encoder`.
         descriptions: YAML of the classes, or a data set's name; empty looks in all of ours.
         encoder: A recognizer of the seen classes that was trained before, e.g. ``RUN/encoder``.

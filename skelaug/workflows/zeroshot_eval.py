@@ -196,13 +196,13 @@ class _Test:
         is_learnt = np.arange(asked.num_classes) < asked.num_seen
         if parts is not None:
             is_learnt = learnt_classes(parts, asked.num_seen, asked.num_classes)
-        questions, results, tables = model.questions(model.descriptions), [], []
+        texts, results, tables = model.texts(model.descriptions), [], []
         with progress("matching", total=config.draws * len(asked.labels)) as advance:
             for draw in range(config.draws):
                 found = []
                 for start in range(0, len(asked.labels), _BATCH):
                     some = asked.features[start : start + _BATCH]
-                    found.append(model.errors_of(some, questions, draw=draw, seed=config.seed))
+                    found.append(model.errors_of(some, texts, draw=draw, seed=config.seed))
                     advance(len(some))
                 scores = -np.concatenate(found)
                 results.append(scored(scores, asked, is_learnt, model.constant))
@@ -231,10 +231,10 @@ class _Test:
         parts: TeachingParts,
     ) -> None:
         told = self.model.told
-        texts = pooled_texts(self.model.text, self.model.descriptions, cast(Ask, told["ask"]))
+        pooled = pooled_texts(self.model.text, self.model.descriptions, cast(Ask, told["ask"]))
         steps = int(told["rival_steps"])
         found = rival_scores(
-            asked, features, labels, parts, texts, seed=self.config.seed, steps=steps
+            asked, features, labels, parts, pooled, seed=self.config.seed, steps=steps
         )
         self.scores += [
             Measure(method=method, measure=measure, mean=value, half_width=0.0, draws=1)

@@ -131,7 +131,7 @@ def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[
     if not len(held):
         return None
     z, ask = own.z[held], cast(Ask, own.settings["ask"])
-    questions = own.bank.questions(ask, torch.from_numpy(classes))
+    texts = own.bank.asked(ask)[classes]
     labels = np.searchsorted(classes, own.labels[held])
     schedule = scaled_linear_schedule(int(own.settings["diffusion_steps"]))
     shape = (int(own.settings["noises"]), *z.shape[1:])
@@ -144,7 +144,7 @@ def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[
             told: Tensor = network(x, step, text.local, text.mask, text.pooled, text.gain)
             return told
 
-        step, asked = int(own.settings["error_step"]), questions.to(device)
+        step, asked = int(own.settings["error_step"]), texts.to(device)
         errors = torch.cat(
             [
                 noise_errors(
@@ -233,7 +233,7 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     state = load_state(directory.path / STATE)
     last = model.with_weights({**state["network"], **state["average"]})
     _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
-    last_scores = -last.errors_of(asked.features, last.questions(last.descriptions), draw=0)
+    last_scores = -last.errors_of(asked.features, last.texts(last.descriptions), draw=0)
     names = [one.name for one in model.descriptions]
     texts = pooled_texts(own.text, model.descriptions, cast(Ask, own.settings["ask"]))
     rivals = rival_scores(
@@ -259,16 +259,16 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
 
 
 def _seen_scores(model: ZeroShotModel, own: ZeroShotMaterial, rows: NDArray[np.int64]) -> Scores:
-    questions = model.questions(own.texts[: len(own.classes.seen)])
-    return -model.errors_of(own.features[rows], questions, draw=0)
+    texts = model.texts(own.texts[: len(own.classes.seen)])
+    return -model.errors_of(own.features[rows], texts, draw=0)
 
 
 def _with_progress(model: ZeroShotModel, asked: Asked, progress: Progress) -> Scores:
-    questions, found = model.questions(model.descriptions), []
+    texts, found = model.texts(model.descriptions), []
     with progress("matching", total=len(asked.labels)) as advance:
         for start in range(0, len(asked.labels), _BATCH):
             some = asked.features[start : start + _BATCH]
-            found.append(model.errors_of(some, questions, draw=0))
+            found.append(model.errors_of(some, texts, draw=0))
             advance(len(some))
     return np.concatenate(found)
 

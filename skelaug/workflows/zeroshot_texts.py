@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from skelaug.text.descriptions import ClassTexts
 from skelaug.text.encoder import EncodedTexts, TextEncoder
-from skelaug.zeroshot.noise_error import Questions, Texts
+from skelaug.zeroshot.noise_error import Texts
 
 __all__ = [
     "Ask",
@@ -29,8 +29,8 @@ __all__ = [
     "teach_head",
 ]
 
-Ask = Literal["sparse", "all"]
-"""With what a class is asked: its sparse description, or that and every rich one."""
+Ask = Literal["sparse", "mean"]
+"""With what a class is asked: its sparse description, or the mean of that and its rich ones."""
 
 _HEAD_RATE = 1e-3  # FDSM, sec. 4.1
 
@@ -149,7 +149,7 @@ def pooled_texts(
     encoder: TextEncoder, texts: Sequence[ClassTexts], ask: Ask
 ) -> NDArray[np.float32]:
     """One vector per class, Y E: of its sparse description, or the mean of all of them."""
-    told = [[one.sparse, *(one.rich if ask == "all" else ())] for one in texts]
+    told = [[one.sparse, *(one.rich if ask == "mean" else ())] for one in texts]
     pooled = encoder.encode([sentence for own in told for sentence in own]).pooled
     ends = np.cumsum([len(own) for own in told])[:-1]
     return np.stack([own.mean(axis=0) for own in np.split(pooled, ends)])
@@ -228,23 +228,11 @@ class ClassBank:
             return cls(sparse, rich, first)
         return cls(side_by_side_texts(sparse, rich[first[:-1]]), None, torch.zeros_like(first))
 
-    def questions(self, ask: Ask, classes: Tensor | None = None) -> Questions:
-        """What classes are asked with.
-
-        Args:
-            ask: Their sparse descriptions or all.
-            classes: Which, Y; None = all in their order.
-        """
-        classes = torch.arange(len(self.sparse)) if classes is None else classes
-        sparse, places = self.sparse[classes], torch.arange(len(classes))
+    def asked(self, ask: Ask) -> Texts:
+        """What classes are asked with: their sparse texts, or means of all, which are one token."""
         if ask == "sparse" or self.rich is None:
-            return Questions(sparse, places)
-        rows = [torch.arange(int(self.first[c]), int(self.first[c + 1])) for c in classes.tolist()]
-        counts = torch.tensor([len(own) for own in rows])
-        rich = self.rich[torch.cat(rows)]
-        return Questions(
-            _joined(sparse, rich), torch.cat([places, places.repeat_interleave(counts)])
-        )
+            return self.sparse
+        return self._means(self._owners() == torch.arange(len(self.sparse))[:, None])
 
     def drawn(self, labels: Tensor, is_rich: Tensor, *, generator: torch.Generator) -> Texts:
         """A text for each sample, a rich one of its class where that is wanted.
@@ -271,15 +259,25 @@ class ClassBank:
             labels: Classes, N.
             generator: Draws the weights.
         """
-        every = self.questions("all")
-        drawn = -torch.rand(len(labels), len(every.owner), generator=generator).log()
-        weights = drawn * (every.owner == labels[:, None])
+        owners = self._owners()
+        drawn = -torch.rand(len(labels), len(owners), generator=generator).log()
+        return self._means(drawn * (owners == labels[:, None]))
+
+    def _owners(self) -> Tensor:
+        """The class of each text, sparse ones first."""
+        own = torch.arange(len(self.sparse))
+        return (
+            own if self.rich is None else torch.cat([own, own.repeat_interleave(self.first.diff())])
+        )
+
+    def _means(self, weights: Tensor) -> Texts:
+        """Means of the texts, sparse ones first, with weights N S."""
+        every = self.sparse if self.rich is None else _joined(self.sparse, self.rich)
         weights = weights / weights.sum(dim=1, keepdim=True)
-        texts = every.texts
-        gain = None if texts.gain is None else weights @ texts.gain
-        mixed = weights @ texts.pooled
-        mask = torch.ones(len(labels), 1, dtype=torch.bool)
-        return Texts(mixed[:, None], mask, mixed, gain)
+        gain = None if every.gain is None else weights @ every.gain
+        pooled = weights @ every.pooled
+        mask = torch.ones(len(weights), 1, dtype=torch.bool)
+        return Texts(pooled[:, None], mask, pooled, gain)
 
 
 def _as_one_token(texts: Texts) -> Texts:

@@ -22,7 +22,6 @@ from skelaug.diffusion.schedule import Schedule
 
 __all__ = [
     "Denoise",
-    "Questions",
     "Texts",
     "fit_temperature",
     "noise_errors",
@@ -69,38 +68,6 @@ class Texts:
         return Texts(self.local.to(device), self.mask.to(device), self.pooled.to(device), gain)
 
 
-@dataclass(frozen=True, eq=False)
-class Questions:
-    """The texts that classes are asked with, one or several for each.
-
-    Attributes:
-        texts: S of them.
-        owner: The class of each, S, 0 to Y - 1, each class at least once.
-    """
-
-    texts: Texts
-    owner: Tensor
-
-    @classmethod
-    def of(cls, texts: Texts) -> Questions:
-        """Each text for a class of its own."""
-        return cls(texts, torch.arange(len(texts)))
-
-    def __len__(self) -> int:
-        """Classes Y."""
-        return int(self.owner.max()) + 1 if len(self.owner) else 0
-
-    def to(self, device: torch.device) -> Questions:
-        """The same on a device."""
-        return Questions(self.texts.to(device), self.owner.to(device))
-
-    def by_class(self, values: Tensor) -> Tensor:
-        """Means over the texts of each class: N S to N Y."""
-        counts = torch.bincount(self.owner)
-        sums = values.new_zeros(len(values), len(counts)).index_add(1, self.owner, values)
-        return sums / counts
-
-
 class Denoise(Protocol):
     """What tells noise: x_t (N L D), the step (N) and a text for each (N) to the noise N L D."""
 
@@ -112,7 +79,7 @@ class Denoise(Protocol):
 def noise_errors(
     denoise: Denoise,
     z: Tensor,
-    questions: Questions,
+    texts: Texts,
     noises: Tensor,
     *,
     step: int,
@@ -122,12 +89,12 @@ def noise_errors(
 
     ``E[n, y] = mean over r, l, d of (eps_r - eps_hat(sqrt(abar) z_n + sqrt(1 - abar) eps_r, t,
     text_y))^2``. Every class is asked by itself with its own tokens, so what is said of one does
-    not depend on the others. The errors of several texts of a class are averaged.
+    not depend on the others.
 
     Args:
         denoise: The network.
         z: Features, N L D.
-        questions: Of the Y classes.
+        texts: Of the Y classes.
         noises: R L D, shared by all clips and classes; without that classes cannot be compared.
         step: t, the step at which they are asked.
         schedule: The noise levels.
@@ -138,11 +105,11 @@ def noise_errors(
     alpha_bar = schedule.alpha_bars[step].expand(n * r)
     x = noised(z.repeat_interleave(r, dim=0), target, alpha_bar)
     errors = []
-    for number in range(len(questions.texts)):
-        own = questions.texts[number : number + 1].trimmed()[torch.zeros(n * r, dtype=torch.int64)]
+    for number in range(len(texts)):
+        own = texts[number : number + 1].trimmed()[torch.zeros(n * r, dtype=torch.int64)]
         wrong = (target - denoise(x, steps, own)).double().square().mean(dim=(1, 2))
         errors.append(wrong.view(n, r).mean(dim=1))
-    return questions.by_class(torch.stack(errors, dim=1))
+    return torch.stack(errors, dim=1)
 
 
 def probabilities(errors: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:

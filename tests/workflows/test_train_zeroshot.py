@@ -147,9 +147,7 @@ def test_every_method_trains_and_is_loaded_again(unseen, train, overrides):
     assert report.skipped == 0
     model = load_zeroshot(unseen / "again")
     features = np.zeros((2, model.checkpoint.arguments["positions"] or 1, len(model.mean)))
-    errors = model.errors_of(
-        features.astype(np.float32), model.questions(model.descriptions), draw=0
-    )
+    errors = model.errors_of(features.astype(np.float32), model.texts(model.descriptions), draw=0)
     assert errors.shape == (2, 8)
     assert np.isfinite(errors).all()
 

@@ -39,7 +39,7 @@ def test_probabilities_are_those_of_the_noise_errors(unseen, predict):
     model = load_zeroshot(unseen / "run")
     with SequenceFile(unseen / "actions.h5") as file:
         features = features_of(model.encoder, file, range(len(file)), model.mode)
-    errors = model.errors_of(features, model.questions(label_texts(LABELS, model)), draw=0)
+    errors = model.errors_of(features, model.texts(label_texts(LABELS, model)), draw=0)
     expected = probabilities(errors, model.temperature)
     np.testing.assert_allclose(table(report, LABELS), expected, atol=2e-6)
     assert report.clips == 48
@@ -57,8 +57,8 @@ def test_odds_of_two_labels_do_not_depend_on_a_third(unseen):
     model = load_zeroshot(unseen / "run")
     z = torch.randn(6, 1, len(model.mean), generator=torch.Generator().manual_seed(0))
     noises = model.noises(3, 1)
-    whole = model.errors(z, model.questions(label_texts(LABELS, model)), noises)
-    pair = model.errors(z, model.questions(label_texts(LABELS[:2], model)), noises)
+    whole = model.errors(z, model.texts(label_texts(LABELS, model)), noises)
+    pair = model.errors(z, model.texts(label_texts(LABELS[:2], model)), noises)
     assert torch.equal(whole[:, :2], pair)
 
 

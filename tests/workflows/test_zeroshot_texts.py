@@ -76,22 +76,16 @@ def test_a_text_can_be_one_token() -> None:
     assert bank.sparse.mask.all()
 
 
-def test_a_class_is_asked_with_its_sparse_text_or_with_all() -> None:
+def test_a_class_is_asked_with_its_sparse_text_or_with_the_mean_of_all() -> None:
     scale = TextScale.none(ENCODER.size)
-    bank = ClassBank.of(ENCODER, TEXTS, None, scale, words=True, paired=False)
-    sparse = bank.questions("sparse")
-    assert sparse.owner.tolist() == [0, 1, 2]
-    torch.testing.assert_close(sparse.texts.pooled, bank.sparse.pooled, rtol=0, atol=0)
-    some = bank.questions("all", torch.tensor([2, 0]))
-    assert some.owner.tolist() == [0, 1, 0, 1, 1]  # a class without rich ones lends its sparse one
-    told = [TEXTS[2].sparse, TEXTS[0].sparse, TEXTS[2].sparse, *TEXTS[0].rich]
-    torch.testing.assert_close(some.texts.pooled, encoded(ENCODER, told).pooled, rtol=0, atol=0)
-
-
-def test_one_vector_of_a_class_is_the_mean_of_what_it_is_asked_with() -> None:
-    found = pooled_texts(ENCODER, TEXTS, "all")
-    expected = ENCODER.encode([TEXTS[0].sparse, *TEXTS[0].rich]).pooled.mean(axis=0)
-    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+    bank = ClassBank.of(ENCODER, TEXTS, None, scale, words=False, paired=False)
+    torch.testing.assert_close(bank.asked("sparse").pooled, bank.sparse.pooled, rtol=0, atol=0)
+    mean = bank.asked("mean")
+    told = ENCODER.encode([TEXTS[0].sparse, *TEXTS[0].rich]).pooled.mean(axis=0)
+    torch.testing.assert_close(mean.pooled[0], torch.from_numpy(told))
+    torch.testing.assert_close(mean.pooled[2], bank.sparse.pooled[2])  # it has no other
+    torch.testing.assert_close(mean.local[:, 0], mean.pooled, rtol=0, atol=0)
+    np.testing.assert_allclose(pooled_texts(ENCODER, TEXTS, "mean"), mean.pooled, rtol=1e-5)
     sparse = ENCODER.encode([one.sparse for one in TEXTS]).pooled
     np.testing.assert_array_equal(pooled_texts(ENCODER, TEXTS, "sparse"), sparse)
 

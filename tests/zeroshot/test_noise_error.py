@@ -4,7 +4,6 @@ import torch
 
 from skelaug.diffusion.schedule import scaled_linear_schedule
 from skelaug.zeroshot.noise_error import (
-    Questions,
     Texts,
     fit_temperature,
     noise_errors,
@@ -45,7 +44,7 @@ def toy(*, spread, seed=0, classes=5, clips=200, length=2, size=6):
 
 
 def asked(denoise, z, texts, noises):
-    return noise_errors(denoise, z, Questions.of(texts), noises, step=STEP, schedule=SCHEDULE)
+    return noise_errors(denoise, z, texts, noises, step=STEP, schedule=SCHEDULE)
 
 
 def test_the_ideal_denoiser_names_the_true_class():
@@ -83,16 +82,6 @@ def test_an_answer_depends_neither_on_other_labels_nor_on_other_clips():
     whole = asked(ideal(0.5), z, texts, noises)
     assert torch.equal(asked(ideal(0.5), z, texts[order], noises), whole[:, order])
     torch.testing.assert_close(asked(ideal(0.5), z[7:9], texts, noises), whole[7:9])
-
-
-def test_the_errors_of_several_texts_of_a_class_are_averaged():
-    means, _, z, noises = toy(spread=0.5)
-    one_by_one = asked(ideal(0.5), z, texts_of(means), noises)
-    questions = Questions(texts_of(means), torch.tensor([0, 1, 2, 1, 1]))
-    found = noise_errors(ideal(0.5), z, questions, noises, step=STEP, schedule=SCHEDULE)
-    assert found.shape == (len(z), len(questions)) == (len(z), 3)
-    torch.testing.assert_close(found[:, [0, 2]], one_by_one[:, [0, 2]])
-    torch.testing.assert_close(found[:, 1], one_by_one[:, [1, 3, 4]].mean(dim=1))
 
 
 def test_a_class_is_asked_without_the_padding_of_longer_texts():
