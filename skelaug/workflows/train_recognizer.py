@@ -54,7 +54,7 @@ class RecognizerConfig(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         name: ``compact`` (made for CPUs), or ``st-gcn``, ``shift-gcn``, ``ctr-gcn``, ``ms-g3d``,
-            ``efficient-gcn``, ``fg-stformer`` as published.
+            ``efficient-gcn``, ``fg-stformer`` as published; ``kinematics`` is a linear classifier.
         arguments: Further arguments of its constructor.
     """
 

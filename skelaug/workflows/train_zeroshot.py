@@ -86,7 +86,8 @@ def run(
     told = [f"{key}={value}" for key, value in mixed.items() if getattr(config, key) == value]
     if told and config.words and config.method == "fdsm":
         raise UsageError(
-            f"{told[0]}: expected texts of one token each, got words; add --set words=false"
+            f"{told[0]}: expected texts of one token each, got words; add --set words=false, or "
+            f"--set curriculum=cosine --set ask=sparse"
         )
     source = _Source(config)
     plan: Plan[ZeroShotMaterial] = Plan(

@@ -203,6 +203,8 @@ def test_nothing_is_written_where_nothing_can_be_trained(unseen, train):
         (("text=magic",), NotFoundError, "minilm"),
         (("error_step=50",), UsageError, "0 to 49"),
         (("mode=temporal",), UsageError, "shift-gcn"),
+        (("curriculum=blend", "words=true"), UsageError, "words=false"),
+        (("ask=mean", "words=true"), UsageError, "ask=sparse"),
         (("model.arguments.features=3",), UsageError, "follow from other settings"),
     ):
         with pytest.raises(error, match=words):
