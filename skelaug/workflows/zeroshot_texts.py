@@ -260,15 +260,15 @@ class ClassBank:
             generator: Draws the weights.
         """
         owners = self._owners()
-        drawn = -torch.rand(len(labels), len(owners), generator=generator).log()
+        drawn = torch.empty(len(labels), len(owners)).exponential_(generator=generator)
         return self._means(drawn * (owners == labels[:, None]))
 
     def _owners(self) -> Tensor:
         """The class of each text, sparse ones first."""
         own = torch.arange(len(self.sparse))
-        return (
-            own if self.rich is None else torch.cat([own, own.repeat_interleave(self.first.diff())])
-        )
+        if self.rich is None:
+            return own
+        return torch.cat([own, own.repeat_interleave(self.first.diff())])
 
     def _means(self, weights: Tensor) -> Texts:
         """Means of the texts, sparse ones first, with weights N S."""
