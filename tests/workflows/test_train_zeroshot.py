@@ -248,7 +248,6 @@ def test_the_paper_preset_is_that_of_the_paper(unseen):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.timeout(1800)
 def test_a_published_split_of_utd_mhad_is_learnt_and_tested(shared_data, tmp_path):
@@ -259,7 +258,8 @@ def test_a_published_split_of_utd_mhad_is_learnt_and_tested(shared_data, tmp_pat
     convert.run(convert.ConvertConfig(sources=(archive,), out=data))
     flags = {"data": data, "out": tmp_path / "run", "split": "official"}
     flags |= {"classes": "purls/utd-mhad/22-5"}
-    config = resolve(TrainZeroshotConfig, PRESETS, flags=flags, overrides=["optimisation.steps=20"])
-    scores = workflow.run(config, device="cpu").scores
+    scores = workflow.run(resolve(TrainZeroshotConfig, PRESETS, flags=flags), device="cpu").scores
     assert scores["unseen_clips"] == 80
-    assert scores["ridge"]["gzsl_uncalibrated_seen"] > 0.5
+    # measured: 0.51 among five unseen classes, 0.44 of seen clips among all 27
+    assert scores["last_step"]["unseen_accuracy"] > 0.3
+    assert scores["last_step"]["gzsl_uncalibrated_seen"] > 0.25
