@@ -251,7 +251,7 @@ def test_nothing_is_left_for_a_test_without_a_split(data_file, tmp_path):
     assert any("--split" in warning for warning in report.warnings)
 
 
-@pytest.mark.parametrize("network", sorted(set(RECOGNIZERS) - {"compact"}))
+@pytest.mark.parametrize("network", sorted(set(RECOGNIZERS) - {"compact", "kinematics"}))
 def test_the_paper_preset_is_that_of_the_chosen_network(network, data_file, tmp_path):
     flags = {"data": data_file, "out": tmp_path / "run"}
     config = resolve(
