@@ -320,15 +320,16 @@ def _batches(config: TrainZeroshotConfig, own: ZeroShotMaterial, batch: int) -> 
         noise = torch.randn(clean.shape, generator=numbers)
         t = torch.randint(len(schedule), (batch,), generator=numbers)
         x = noised(clean, noise, schedule.alpha_bars[t])
-        if config.method == "fdsm" and curriculum is None:
-            return x, t, noise, *_tensors_of(own.bank.blended(true, generator=numbers))
-        is_rich = (curriculum or Curriculum("fixed", steps)).draw(step, batch, generator=numbers)
-        text = own.bank.drawn(true, is_rich, generator=numbers)
-        if config.method == "fdsm":
-            return x, t, noise, *_tensors_of(text.trimmed())
-        false = learnt[torch.randint(len(learnt), (batch,), generator=numbers)]
-        other = own.bank.drawn(false, is_rich, generator=numbers)
-        return x, t, noise, *_tensors_of(text), *_tensors_of(other), false != true
+        if config.method == "tdsm":  # one text per class, so nothing is drawn
+            false = learnt[torch.randint(len(learnt), (batch,), generator=numbers)]
+            right, wrong = own.bank.sparse[true], own.bank.sparse[false]
+            return x, t, noise, *_tensors_of(right), *_tensors_of(wrong), false != true
+        if curriculum is None:
+            text = own.bank.blended(true, generator=numbers)
+        else:
+            is_rich = curriculum.draw(step, batch, generator=numbers)
+            text = own.bank.drawn(true, is_rich, generator=numbers)
+        return x, t, noise, *_tensors_of(text.trimmed())
 
     return batches
 

@@ -242,9 +242,9 @@ class ClassBank:
             is_rich: N, bool.
             generator: Draws which of the rich ones.
         """
-        choice = torch.rand(len(labels), generator=generator)
         if self.rich is None:
             return self.sparse[labels]
+        choice = torch.rand(len(labels), generator=generator)
         low, high = self.first[labels], self.first[labels + 1]
         row = low + (choice * (high - low)).long().clamp(max=high - low - 1)
         bank = _joined(self.sparse, self.rich)

@@ -69,6 +69,8 @@ class Kinematics(nn.Module):
     def feature_sequence(self, x: Tensor) -> Tensor:
         """Means over the frames of each moment, N L D; deviations stay those from the whole clip.
 
+        Where L divides the number of frames, their mean over L is `features`.
+
         Args:
             x: N C T V M.
         """
