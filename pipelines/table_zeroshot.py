@@ -8,8 +8,8 @@ For each published split of a file's classes, accuracy in % among the unseen cla
 performers with the weights that held-out seen classes chose, the same at the last step, and the
 harmonic mean of seen and unseen accuracy among all classes. Of trained models mean over seeds with
 a 95 % interval, each the mean of ten draws of the noises (at the last step one); of the rivals,
-which learn from the same features and texts, mean over the same seeds. All variants make the same
-number of steps, TDSM's with two texts each. What is finished is not done twice.
+which learn from the same standardised features and texts, mean over the same seeds. All variants
+make the same number of steps, TDSM's with two texts each. What is finished is not done twice.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ VARIANTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "cosine curriculum": ("curriculum=cosine",),
         "no curriculum": ("curriculum=fixed",),
         "asked with sparse texts": ("ask=sparse",),
+        "wo prior": ("prior=none",),
     },
     "modes": {
         "kinematics, channel": (),

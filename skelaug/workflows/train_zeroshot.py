@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences
 from skelaug.zeroshot.curriculum import Curriculum
 from skelaug.zeroshot.losses import FDSMLoss, TDSMLoss
 from skelaug.zeroshot.noise_error import Texts
+from skelaug.zeroshot.text_prior import around, fit_prior
 from skelaug.zoo import find_model, find_weights
 
 __all__ = ["PRESETS", "TrainZeroshotConfig", "run"]
@@ -104,7 +105,7 @@ def run(
         conclude=finished,
         narrow=source.narrow,
         companions=lambda own: companions(
-            own.encoder, own.head, own.mean, own.scale, own.text_scale
+            own.encoder, own.head, own.mean, own.scale, own.text_scale, own.prior
         ),
     )
     return run_plan(
@@ -215,6 +216,12 @@ class _Source:
         text_scale = TextScale.none(self.text.size)
         if config.standardise:
             text_scale = TextScale.of(encoded(self.text, all_sentences(described)))
+        how = {"words": config.words, "paired": config.method == "tdsm"}
+        bank = ClassBank.of(self.text, described, head, text_scale, **how)
+        prior = None
+        if config.prior == "ridge":
+            z = (torch.from_numpy(features[parts.taught]) - mean) / scale
+            prior = fit_prior(z, labels[parts.taught], bank.asked(config.ask).pooled)
         return ZeroShotMaterial(
             clips=clips,
             classes=classes,
@@ -227,21 +234,14 @@ class _Source:
             texts=texts,
             text=self.text,
             text_scale=text_scale,
-            bank=ClassBank.of(
-                self.text,
-                described,
-                head,
-                text_scale,
-                words=config.words,
-                paired=config.method == "tdsm",
-            ),
+            prior=prior,
+            bank=bank,
             head=head,
             settings={
                 "method": config.method,
                 "mode": config.mode,
-                "words": config.words,
+                **how,
                 "ask": config.ask,
-                "paired": config.method == "tdsm",
                 "diffusion_steps": config.diffusion_steps,
                 "error_step": config.error_step,
                 "noises": config.noises,
@@ -295,14 +295,15 @@ def _untrained(config: TrainRecognizerConfig, clips: TrainingClips) -> Recognize
 
 
 def _loss(config: TrainZeroshotConfig, own: ZeroShotMaterial) -> Loss:
-    del own
-    if config.method == "tdsm":
-        return TDSMLoss(config.margin)
-    return FDSMLoss(
-        scaled_linear_schedule(config.diffusion_steps),
-        **config.spectral_loss.model_dump(),
-        axis="channel" if config.mode == "channel" else "time",
-    )
+    schedule = scaled_linear_schedule(config.diffusion_steps)
+    axis: Literal["channel", "time"] = "channel" if config.mode == "channel" else "time"
+    spectral = FDSMLoss(schedule, **config.spectral_loss.model_dump(), axis=axis)
+    taught = spectral if config.method == "fdsm" else TDSMLoss(config.margin)
+
+    def loss(network: nn.Module, /, *tensors: Tensor) -> dict[str, Tensor]:
+        return taught(around(network, own.prior, schedule), *tensors)
+
+    return loss
 
 
 def _batches(config: TrainZeroshotConfig, own: ZeroShotMaterial, batch: int) -> Batches:

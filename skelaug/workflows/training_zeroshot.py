@@ -22,6 +22,7 @@ from skelaug.workflows.recognizer import Recognizer
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.zeroshot_classes import SeenClasses, TeachingParts
 from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, as_json, teach_head
+from skelaug.zeroshot.text_prior import TextPrior
 
 __all__ = ["ZeroShotMaterial", "file_of", "standardisation", "taught_head"]
 
@@ -88,6 +89,7 @@ class ZeroShotMaterial:
         texts: Of all classes, seen ones first.
         text: Encoder of sentences.
         text_scale: Of what it answers.
+        prior: What texts say of standardised features before the network does, or None.
         bank: Texts of the seen classes, encoded.
         head: From pooled texts to logits of liveliness.
         settings: What else the checkpoint says of matching; plain JSON values.
@@ -104,6 +106,7 @@ class ZeroShotMaterial:
     texts: Sequence[ClassTexts]
     text: TextEncoder
     text_scale: TextScale
+    prior: TextPrior | None
     bank: ClassBank
     head: nn.Module
     settings: dict[str, Any]

@@ -25,16 +25,22 @@ from skelaug.workflows.recognizer import Recognizer, recognizer_of
 from skelaug.workflows.zeroshot_features import Mode, positions_to_features
 from skelaug.workflows.zeroshot_texts import Ask, ClassBank, TextScale, from_json
 from skelaug.zeroshot.noise_error import Texts, noise_errors
+from skelaug.zeroshot.text_prior import TextPrior, around
 from skelaug.zoo import find_model, find_weights
 
 __all__ = ["ClipMatcher", "ZeroShotModel", "companions", "load_zeroshot"]
 
-_PARTS = ("encoder", "head", "features", "texts")
+_PARTS = ("encoder", "head", "features", "texts", "prior")
 _AT_ONCE = 512  # clips times noises per pass of the network
 
 
 def companions(
-    encoder: Recognizer, head: nn.Module, mean: Tensor, scale: Tensor, text_scale: TextScale
+    encoder: Recognizer,
+    head: nn.Module,
+    mean: Tensor,
+    scale: Tensor,
+    text_scale: TextScale,
+    prior: TextPrior | None,
 ) -> dict[str, Tensor]:
     """What a checkpoint carries beside the matching network's own weights, by name."""
     return {
@@ -43,6 +49,7 @@ def companions(
         "features/mean": mean,
         "features/scale": scale,
         **{f"texts/{key}": tensor for key, tensor in text_scale._asdict().items()},
+        **{f"prior/{key}": tensor for key, tensor in (prior._asdict() if prior else {}).items()},
     }
 
 
@@ -61,6 +68,7 @@ class ZeroShotModel:
         scale: That divides them once the mean is taken off, D.
         text: Encoder of sentences.
         text_scale: Of what it answers.
+        prior: What texts say of standardised features before the network does, or None.
         device: Where it computes.
     """
 
@@ -74,6 +82,7 @@ class ZeroShotModel:
     scale: Tensor
     text: TextEncoder
     text_scale: TextScale
+    prior: TextPrior | None
     device: torch.device
 
     @property
@@ -136,13 +145,13 @@ class ZeroShotModel:
     @torch.no_grad()
     def errors(self, z: Tensor, texts: Texts, noises: Tensor) -> Tensor:
         """Noise errors N Y of standardised features N L D; see `noise_errors`."""
+        step, schedule = int(self.told["error_step"]), self.schedule
+        network = around(self.network, self.prior, schedule)
 
         def denoise(x: Tensor, step: Tensor, own: Texts, /) -> Tensor:
-            told: Tensor = self.network(x, step, own.local, own.mask, own.pooled, own.gain)
-            return told
+            return network(x, step, own.local, own.mask, own.pooled, own.gain)
 
         size = max(1, _AT_ONCE // len(noises))
-        step, schedule = int(self.told["error_step"]), self.schedule
         parts = [
             noise_errors(denoise, some, texts, noises, step=step, schedule=schedule)
             for some in torch.split(z, size)
@@ -225,6 +234,7 @@ def load_zeroshot(
         network.load_state_dict(own[""])
         mean, scale = own["features"]["mean"], own["features"]["scale"]
         text_scale = TextScale(**own["texts"])
+        prior = TextPrior(**own["prior"]).to(device) if own["prior"] else None
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"{name}: the weights do not fit a network {checkpoint.kind!r} of this version of "
@@ -247,6 +257,7 @@ def load_zeroshot(
         scale=scale.to(device),
         text=sentences,
         text_scale=text_scale,
+        prior=prior,
         device=device,
     )
 

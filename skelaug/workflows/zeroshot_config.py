@@ -33,6 +33,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "words": False,
         "curriculum": "blend",
         "ask": "mean",
+        "prior": "ridge",
+        "error_step": 45,
         "recognizer": {
             "model": {"name": "kinematics"},
             "preparation": {"profile": "heading"},
@@ -47,7 +49,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             },
         },
         "optimisation": {
-            "steps": 300,
+            "steps": 150,
             "batch": 256,
             "lr": 1e-3,
             "warmup": 50,
@@ -56,7 +58,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "clip": 1.0,
             "ema_decay": 0.99,
         },
-        "validate_every": 100,
+        "validate_every": 50,
     },
     "paper": {
         "model": {"name": "cross-dit", "arguments": {"width": 768, "depth": 12, "heads": 12}},
@@ -147,6 +149,8 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         words: Whether the network reads a text word by word, or as one token, the text as a whole.
         ask: Whether a class is asked with its ``sparse`` description, as published, or with the
             ``mean`` of all it has (ours).
+        prior: Whether the network begins at what a ``ridge`` map expects of each text (ours); see
+            `skelaug.zeroshot.text_prior`.
         text: Encoder of sentences; see `skelaug.text.encoder.open_encoder`.
         descriptions: YAML of the classes, or a data set's name; empty looks in all of ours.
         encoder: A recognizer of the seen classes that was trained before, e.g. ``RUN/encoder``.
@@ -174,6 +178,7 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
     margin: NonNegativeFloat = 1.0
     words: bool = True
     ask: Ask = "sparse"
+    prior: Literal["none", "ridge"] = "none"
     text: str = "minilm"
     descriptions: str = ""
     encoder: str = ""

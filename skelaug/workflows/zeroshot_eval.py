@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ from skelaug.workflows.zeroshot_scores import (
     scored,
     unseen_table,
 )
-from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
 
 __all__ = ["ClassScore", "Measure", "ZeroshotEvalConfig", "ZeroshotEvalReport", "run"]
 
@@ -230,12 +229,8 @@ class _Test:
         labels: NDArray[np.int64],
         parts: TeachingParts,
     ) -> None:
-        told = self.model.told
-        pooled = pooled_texts(self.model.text, self.model.descriptions, cast(Ask, told["ask"]))
-        steps = int(told["rival_steps"])
-        found = rival_scores(
-            asked, features, labels, parts, pooled, seed=self.config.seed, steps=steps
-        )
+        seed = self.config.seed
+        found = rival_scores(self.model, asked, features, labels, parts, seed=seed)
         self.scores += [
             Measure(method=method, measure=measure, mean=value, half_width=0.0, draws=1)
             for method, own in found.items()

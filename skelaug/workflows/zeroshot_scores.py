@@ -29,8 +29,10 @@ from skelaug.workflows.zeroshot import ZeroShotModel, load_zeroshot
 from skelaug.workflows.zeroshot_classes import TeachingParts
 from skelaug.workflows.zeroshot_features import features_of
 from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
+from skelaug.zeroshot.alignment import fit_alignment
 from skelaug.zeroshot.noise_error import Texts, fit_temperature, noise_errors
-from skelaug.zeroshot.rivals import fit_alignment, fit_ridge
+from skelaug.zeroshot.ridge import fit_ridge
+from skelaug.zeroshot.text_prior import around
 
 __all__ = [
     "Asked",
@@ -139,10 +141,10 @@ def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[
 
     def validate(network: nn.Module) -> dict[str, float]:
         device = next(network.parameters()).device
+        told = around(network, own.prior, schedule)
 
         def denoise(x: Tensor, step: Tensor, text: Texts, /) -> Tensor:
-            told: Tensor = network(x, step, text.local, text.mask, text.pooled, text.gain)
-            return told
+            return told(x, step, text.local, text.mask, text.pooled, text.gain)
 
         step, asked = int(own.settings["error_step"]), texts.to(device)
         errors = torch.cat(
@@ -183,27 +185,30 @@ def calibrations(
 
 
 def rival_scores(
+    model: ZeroShotModel,
     asked: Asked,
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     parts: TeachingParts,
-    texts: NDArray[np.float32],
     *,
     seed: int,
-    steps: int,
 ) -> dict[str, dict[str, float]]:
-    """What simpler methods score on the same features and texts.
+    """What simpler methods score on the same standardised features and the same texts.
 
     Args:
+        model: Whose features and texts they are.
         asked: Clips of the test part.
         features: Raw ones of the training clips, N L D.
         labels: Their classes.
         parts: Which of them are learnt from.
-        texts: Pooled texts of all classes, Y E.
         seed: Of the alignment.
-        steps: Its updates.
     """
-    x, tested = (own.reshape(len(own), -1) for own in (features, asked.features))
+    x, tested = (
+        model.standardised(torch.from_numpy(own)).flatten(1).cpu().numpy()
+        for own in (features, asked.features)
+    )
+    texts = pooled_texts(model.text, model.descriptions, cast(Ask, model.told["ask"]))
+    steps = int(model.told["rival_steps"])
     taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
     ridge = fit_ridge(x[taught], labels[taught], texts)
     alignment = fit_alignment(x[taught], labels[taught], texts, seed=seed, steps=steps)
@@ -235,16 +240,8 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
     last_scores = -last.errors_of(asked.features, last.texts(last.descriptions), draw=0)
     names = [one.name for one in model.descriptions]
-    texts = pooled_texts(own.text, model.descriptions, cast(Ask, own.settings["ask"]))
-    rivals = rival_scores(
-        asked,
-        own.features,
-        own.labels,
-        own.parts,
-        texts,
-        seed=int(own.settings["seed"]),
-        steps=int(own.settings["rival_steps"]),
-    )
+    seed = int(own.settings["seed"])
+    rivals = rival_scores(model, asked, own.features, own.labels, own.parts, seed=seed)
     table = unseen_table(scores, asked)
     _draw(directory, table, names[asked.num_seen :])
     unseen = names[asked.num_seen :]

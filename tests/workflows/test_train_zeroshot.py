@@ -134,6 +134,12 @@ def test_force_trains_the_encoder_anew_and_other_settings_do_not_resume(unseen, 
     "overrides",
     [
         ("method=tdsm",),
+        ("prior=ridge",),
+        ("prior=ridge", "method=tdsm", "standardise=false"),
+        (
+            *("prior=ridge", "mode=temporal", "recognizer.model.name=kinematics"),
+            "recognizer.model.arguments={}",
+        ),
         (
             *("mode=temporal", "recognizer.model.name=st-gcn"),
             *("recognizer.model.arguments={}", "recognizer.model.arguments.width=4"),
@@ -150,6 +156,7 @@ def test_every_method_trains_and_is_loaded_again(unseen, train, overrides):
     errors = model.errors_of(features.astype(np.float32), model.texts(model.descriptions), draw=0)
     assert errors.shape == (2, 8)
     assert np.isfinite(errors).all()
+    assert (model.prior is not None) == ("prior=ridge" in overrides)
 
 
 def test_batches_are_noised_features_and_texts_of_their_classes(unseen, zeroshot_settings):
