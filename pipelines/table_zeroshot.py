@@ -9,7 +9,9 @@ performers with the weights that held-out seen classes chose, the same at the la
 harmonic mean of seen and unseen accuracy among all classes. Of trained models mean over seeds with
 a 95 % interval, each the mean of ten draws of the noises (at the last step one); of the rivals,
 which learn from the same standardised features and texts, mean over the same seeds. All variants
-make the same number of steps, TDSM's with two texts each. What is finished is not done twice.
+make the same number of steps, TDSM's with two texts each. The last lines are means over splits, and
+their differences paired by seed. Chance is 1 of the unseen classes, the second number of a split.
+What is finished is not done twice.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from skelaug.metrics.intervals import interval_of
 from skelaug.workflows import train_zeroshot, zeroshot_eval
@@ -31,6 +36,7 @@ SPLITS: Mapping[str, Sequence[str]] = {
 }
 RIVALS = ("ridge", "alignment")
 LAST, FIRST = "unseen_accuracy, last step", "fdsm-0"
+MEASURES = ("unseen_accuracy", LAST, "gzsl_harmonic_mean")
 SHIFT_GCN = (
     "recognizer.model.name=shift-gcn",
     "recognizer.model.arguments={width: 16}",
@@ -69,18 +75,36 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10, help="of the noises")
     options = parser.parse_args()
     variants = VARIANTS[options.variants]
-    print(f"| split | measure | chance | {' | '.join([*variants, *RIVALS])} |")
-    print((len(variants) + len(RIVALS) + 3) * "|---" + "|", flush=True)
+    print(f"| split | measure | {' | '.join([*variants, *RIVALS])} |")
+    print((len(variants) + len(RIVALS) + 2) * "|---" + "|", flush=True)
+    found = []
     for key, splits in SPLITS.items():
         for split in splits:
-            for line in _rows(options, getattr(options, key), split, variants):
-                print(line, flush=True)
+            found.append(_found(options, getattr(options, key), split, variants))
+            for measure in MEASURES:
+                _print(split, measure, found[-1][measure])
+    reference = "FDSM" if "FDSM" in variants else next(iter(variants))
+    for measure in MEASURES:
+        means = {
+            name: np.mean([one[measure][name] for one in found], axis=0)
+            for name in found[0][measure]
+        }
+        _print("mean of splits", measure, means)
+        less = {name: means[reference] - own for name, own in means.items()}
+        _print(f"{reference} less the other", measure, less)
 
 
-def _rows(
+def _print(split: str, measure: str, found: Mapping[str, NDArray[np.float64]]) -> None:
+    """A line of the table: mean over seeds and its 95 % interval."""
+    told = [interval_of(own) for own in found.values()]
+    cells = " | ".join(f"{own.mean:.1f} ± {own.half_width:.1f}" for own in told)
+    print(f"| {split} | {measure.replace('_', ' ')} | {cells} |", flush=True)
+
+
+def _found(
     options: argparse.Namespace, data: Path, split: str, variants: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """A line for each measure."""
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Measures in % by seed, of variants and rivals."""
     found = {
         name: [_scores(options, data, split, settings, seed) for seed in range(options.seeds)]
         for name, settings in variants.items()
@@ -90,15 +114,12 @@ def _rows(
         **{name: [one["own"] for one in runs] for name, runs in found.items()},
         **{name: [one[name] for one in first] for name in RIVALS},
     }
-    lines = []
-    for measure in ("unseen_accuracy", LAST, "gzsl_harmonic_mean"):
-        cells = []
-        for runs in own.values():
-            told = interval_of([100 * one[measure] for one in runs])
-            cells.append(f"{told.mean:.1f} ± {told.half_width:.1f}")
-        chance = "" if measure.startswith("gzsl") else f"{100 * first[0]['own']['chance']:.0f}"
-        lines.append(f"| {split} | {measure.replace('_', ' ')} | {chance} | {' | '.join(cells)} |")
-    return lines
+    return {
+        measure: {
+            name: 100 * np.array([one[measure] for one in runs]) for name, runs in own.items()
+        }
+        for measure in MEASURES
+    }
 
 
 def _scores(
@@ -108,7 +129,7 @@ def _scores(
     run = _trained(options, data, split, settings, seed)
     told = zeroshot_eval.run(ZeroshotEvalConfig(data=data, model=str(run), draws=options.draws))
     last = json.loads((run / "scores.json").read_text())["last_step"]["unseen_accuracy"]
-    scores: dict[str, dict[str, float]] = {"own": {"chance": told.chance, LAST: last}}
+    scores: dict[str, dict[str, float]] = {"own": {LAST: last}}
     for one in told.scores:
         method = one.method if one.method in RIVALS else "own"
         scores.setdefault(method, {})[one.measure] = one.mean
