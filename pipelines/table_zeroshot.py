@@ -9,9 +9,10 @@ performers with the weights that held-out seen classes chose, the same at the la
 harmonic mean of seen and unseen accuracy among all classes. Of trained models mean over seeds with
 a 95 % interval, each the mean of ten draws of the noises (at the last step one); of the rivals,
 which learn from the same standardised features and texts, mean over the same seeds. All variants
-make the same number of steps, TDSM's with two texts each. The last lines are means over splits, and
-their differences paired by seed. Chance is 1 of the unseen classes, the second number of a split.
-What is finished is not done twice.
+make the same number of steps, TDSM's with two texts each. The last lines are means over splits; of
+their differences, paired by split, the interval is that over splits. A split is called by how many
+classes are seen and unseen, so chance is 1 of its second number. What is finished is not done
+twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skelaug.metrics.intervals import interval_of
 from skelaug.workflows import train_zeroshot, zeroshot_eval
@@ -90,13 +91,16 @@ def main() -> None:
             for name in found[0][measure]
         }
         _print("mean of splits", measure, means)
-        less = {name: means[reference] - own for name, own in means.items()}
+        less = {
+            name: [np.mean(one[measure][reference] - one[measure][name]) for one in found]
+            for name in means
+        }
         _print(f"{reference} less the other", measure, less)
 
 
-def _print(split: str, measure: str, found: Mapping[str, NDArray[np.float64]]) -> None:
-    """A line of the table: mean over seeds and its 95 % interval."""
-    told = [interval_of(own) for own in found.values()]
+def _print(split: str, measure: str, found: Mapping[str, ArrayLike]) -> None:
+    """A line of the table: means with their 95 % intervals."""
+    told = [interval_of(np.asarray(own)) for own in found.values()]
     cells = " | ".join(f"{own.mean:.1f} ± {own.half_width:.1f}" for own in told)
     print(f"| {split} | {measure.replace('_', ' ')} | {cells} |", flush=True)
 

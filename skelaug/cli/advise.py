@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, ConfigFile, Device, DryRun, Quiet, SetValues
+from skelaug.cli.options import AsJson, ConfigFile, Device, DryRun, Quiet, RealClips, SetValues
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ EXAMPLES = [
 
 
 def advise(
-    data: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DATA.h5]", help="Labelled real clips; left out to go on."),
-    ] = None,
+    data: RealClips = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="RUN", help="Folder of the probe; may be shared.")
     ] = Path("advice"),

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, ConfigFile, Device, DryRun, Quiet, SetValues
+from skelaug.cli.options import (
+    AsJson,
+    ConfigFile,
+    Device,
+    DryRun,
+    Quiet,
+    RealClips,
+    SetValues,
+    TestPart,
+)
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +42,7 @@ def bench(
         Literal["replacement", "incremental"],
         typer.Argument(help="Swap real clips for synthetic ones, or add them."),
     ],
-    data: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DATA.h5]", help="Labelled real clips; left out to go on."),
-    ] = None,
+    data: RealClips = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="RUN", help="Folder of results; may be shared.  [bench]"),
@@ -45,10 +51,7 @@ def bench(
         str | None,
         typer.Option("--split", metavar="RULE", help="Training part.  [default: official]"),
     ] = None,
-    test: Annotated[
-        str | None,
-        typer.Option("--test", metavar="RULE", help="Test part; all that --split leaves if unset."),
-    ] = None,
+    test: TestPart = None,
     regime: Annotated[
         Literal["scarce", "labels", "rare", "transfer", "subjects"] | None,
         typer.Option("--regime", help="Who sees which clips.  [default: scarce]"),

@@ -14,6 +14,7 @@ from skelaug.cli.options import (
     Device,
     DryRun,
     Force,
+    Poses,
     Quiet,
     Resume,
     Seed,
@@ -37,7 +38,7 @@ EXAMPLES = [
 
 
 def impute(
-    poses: Annotated[Path, typer.Argument(metavar="POSES.h5", help="Sequences.")],
+    poses: Poses,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skelaug.cli import exits, render
-from skelaug.cli.options import AsJson, Device, DryRun, Force, Quiet
+from skelaug.cli.options import (
+    AsJson,
+    Device,
+    DryRun,
+    Force,
+    LinesFormat,
+    LinesOutput,
+    OutsideTraining,
+    Poses,
+    Quiet,
+    Stride,
+    Window,
+)
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +38,7 @@ EXAMPLES = [
 
 
 def predict(
-    poses: Annotated[Path, typer.Argument(metavar="POSES.h5", help="Sequences.")],
+    poses: Poses,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,28 +56,11 @@ def predict(
             "else equal]",
         ),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split", metavar="RULE", help="Only clips outside the training part of this rule."
-        ),
-    ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option("--window", min=1, help="Frames of a sliding window.  [default: whole clips]"),
-    ] = None,
-    stride: Annotated[
-        int | None,
-        typer.Option("--stride", min=1, help="Frames between windows.  [default: half a window]"),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: stdout]"),
-    ] = None,
-    form: Annotated[
-        Literal["auto", "jsonl", "csv"],
-        typer.Option("--format", help="auto: by the name of the output, else jsonl."),
-    ] = "auto",
+    split: OutsideTraining = None,
+    window: Window = None,
+    stride: Stride = None,
+    output: LinesOutput = None,
+    form: LinesFormat = "auto",
     top: Annotated[
         int | None,
         typer.Option("--top", min=1, help="Only the most probable classes.  [default: all]"),

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from skelaug.cli import exits, render
-from skelaug.cli.options import AsJson, Device, DryRun, Force, Quiet
+from skelaug.cli.options import (
+    AsJson,
+    Device,
+    DryRun,
+    Force,
+    LinesFormat,
+    LinesOutput,
+    OutsideTraining,
+    Poses,
+    Quiet,
+)
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ EXAMPLES = [
 
 
 def score(
-    poses: Annotated[Path, typer.Argument(metavar="POSES.h5", help="Sequences.")],
+    poses: Poses,
     model: Annotated[
         str,
         typer.Option(
@@ -38,12 +48,7 @@ def score(
         Literal["joint", "posterior"] | None,
         typer.Option("--by", help="The log-density that decides.  [default: joint]"),
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split", metavar="RULE", help="Only clips outside the training part of this rule."
-        ),
-    ] = None,
+    split: OutsideTraining = None,
     min_confidence: Annotated[
         float | None,
         typer.Option(
@@ -58,14 +63,8 @@ def score(
             help="Clips that say what is usual, not the training clips.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: stdout]"),
-    ] = None,
-    form: Annotated[
-        Literal["auto", "jsonl", "csv"],
-        typer.Option("--format", help="auto: by the name of the output, else jsonl."),
-    ] = "auto",
+    output: LinesOutput = None,
+    form: LinesFormat = "auto",
     picture: Annotated[
         Path | None,
         typer.Option("--picture", metavar="FILE.png", help="Draw a histogram of the scores."),

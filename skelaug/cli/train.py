@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skelaug.cli import render
-from skelaug.cli.options import AsJson, ConfigFile, Device, DryRun, Force, Quiet, Resume, SetValues
+from skelaug.cli.options import (
+    AsJson,
+    ConfigFile,
+    Device,
+    DryRun,
+    Force,
+    Quiet,
+    Resume,
+    SetValues,
+    TestPart,
+)
 from skelaug.errors import NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -109,10 +119,7 @@ def train(
             help="In its place: a refiner's run, or its noise.safetensors, whose noise is put on.",
         ),
     ] = None,
-    test: Annotated[
-        str | None,
-        typer.Option("--test", metavar="RULE", help="Test part; all that --split leaves if unset."),
-    ] = None,
+    test: TestPart = None,
     device: Device = "auto",
     resume: Resume = False,
     force: Force = False,

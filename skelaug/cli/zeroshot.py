@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from skelaug.cli import exits, render
-from skelaug.cli.options import AsJson, Device, DryRun, Force, Quiet
+from skelaug.cli.options import (
+    AsJson,
+    Device,
+    DryRun,
+    Force,
+    LinesOutput,
+    Poses,
+    Quiet,
+    Stride,
+    Window,
+)
 from skelaug.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ def zeroshot(
         Literal["predict", "eval"],
         typer.Argument(help="Name clips by any labels, or test a model on unseen classes."),
     ],
-    poses: Annotated[Path, typer.Argument(metavar="POSES.h5", help="Sequences.")],
+    poses: Poses,
     model: Annotated[
         str, typer.Option("--model", metavar="RUN", help="A run of `skelaug train zeroshot`.")
     ],
@@ -76,18 +86,9 @@ def zeroshot(
             help="Only clips outside the training part of this rule.  [eval: the model's rule]",
         ),
     ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option("--window", min=1, help="Frames of a sliding window.  [default: whole clips]"),
-    ] = None,
-    stride: Annotated[
-        int | None,
-        typer.Option("--stride", min=1, help="Frames between windows.  [default: half a window]"),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="File to write.  [default: stdout]"),
-    ] = None,
+    window: Window = None,
+    stride: Stride = None,
+    output: LinesOutput = None,
     form: Annotated[
         Literal["auto", "jsonl", "csv"] | None,
         typer.Option("--format", help="auto: by the name of the output, else jsonl."),
