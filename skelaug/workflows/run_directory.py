@@ -69,7 +69,8 @@ _FILES = (
     "log.jsonl",
     "timing.jsonl",
 )
-_WORTH = (MODEL, CARD, "state.pt", "log.jsonl")  # a run without these has not come to anything
+# a run without these has not come to anything
+_WORTH = (MODEL, CARD, "state.pt", "log.jsonl", f"{ENCODER}/state.pt")
 # never change the result; of files it is the content that does, which the record holds
 _FREE = ("data", "noisy", "noise_model", "out", "checkpoint_every", "checkpoint_seconds")
 

@@ -104,6 +104,7 @@ def run(
         evaluate_every=config.validate_every if config.validation_classes else 0,
         conclude=finished,
         narrow=source.narrow,
+        check=source.check,
         companions=lambda own: companions(
             own.encoder, own.head, own.mean, own.scale, own.text_scale, own.prior
         ),
@@ -145,7 +146,27 @@ class _Source:
     def narrow(self, clips: TrainingClips) -> TrainingClips:
         """The training clips of seen classes alone; the test part keeps all."""
         file_of(clips)
+        if self.config.labelled:
+            raise UsageError("labelled: expected nothing, since every clip is learnt by its label")
         return clips.of_classes(self.classes(clips).seen)
+
+    def check(self, clips: TrainingClips) -> list[str]:
+        """Warnings.
+
+        Raises:
+            UsageError: The given encoder has learnt unseen classes.
+        """
+        if self.config.encoder:
+            self._given(clips)
+        found = teaching_parts(
+            clips.labels, classes=self.config.validation_classes, clips=0, seed=0
+        )
+        if len(found.held):
+            return []
+        return [
+            "no seen class is held out, so the last weights are kept and probabilities are not "
+            "calibrated"
+        ]
 
     def prepare(
         self, clips: TrainingClips, directory: RunDirectory, place: Place, progress: Progress
@@ -170,7 +191,7 @@ class _Source:
             encoder = _untrained(self._encoder_config(Path("unused")), clips)
         length, size = feature_sizes(encoder, config.mode)
         shape = (len(clips.rows), length, size)
-        features = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        features = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
         return self._material(clips, encoder, features, head_epochs=0)
 
     def network(self, own: ZeroShotMaterial) -> tuple[str, dict[str, Any]]:
@@ -248,6 +269,7 @@ class _Source:
                 "seed": config.seed,
                 "rival_steps": config.rival_steps,
                 "validation": {**shares, "seed": config.seed},
+                "held": [classes.seen[place] for place in parts.held_classes],
             },
         )
 
@@ -265,6 +287,14 @@ class _Source:
     def _given(self, clips: TrainingClips) -> Recognizer:
         encoder, file = load_recognizer(self.config.encoder), file_of(clips)
         encoder.check_clips(file.layout, file.channels, where=str(file.path))
+        clips_of = encoder.checkpoint.meta.get("clips", {})
+        learnt = [name for name in self.classes(clips).unseen if clips_of.get(name)]
+        if learnt:
+            raise UsageError(
+                f"encoder={self.config.encoder}: expected one that has not met unseen classes, "
+                f"but it learnt {learnt[0]!r} and {len(learnt) - 1} more of them; leave it out, "
+                f"and one is trained"
+            )
         return encoder
 
     def _encoder_config(self, out: Path) -> TrainRecognizerConfig:

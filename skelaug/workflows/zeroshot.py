@@ -106,6 +106,12 @@ class ZeroShotModel:
         return from_json(self.told["classes"])
 
     @property
+    def is_learnt(self) -> NDArray[np.bool_]:
+        """Which classes of its data the matching network has learnt, Y: seen ones not held out."""
+        learnt = {*self.told["seen"]} - {*self.told["held"]}
+        return np.array([one.name in learnt for one in self.descriptions])
+
+    @property
     def schedule(self) -> Schedule:
         """The noise levels."""
         return scaled_linear_schedule(int(self.told["diffusion_steps"]))
@@ -172,7 +178,8 @@ class ClipMatcher(nn.Module):
 
     Args:
         model: The model.
-        classes: Texts of the labels.
+        classes: Texts of the labels; of the classes of the model's own data, learnt ones score less
+            by the calibration constant.
         noises: How many noises are averaged.
     """
 
@@ -181,6 +188,9 @@ class ClipMatcher(nn.Module):
         self.model = model
         self.texts = model.texts(classes)
         self.count = noises
+        self.handicap = torch.zeros(len(classes), device=model.device)
+        if list(classes) == model.descriptions:
+            self.handicap[torch.from_numpy(model.is_learnt)] = model.constant
 
     def forward(self, positions: Tensor) -> Tensor:
         """Minus the noise errors over the temperature; their softmax are the probabilities.
@@ -191,7 +201,7 @@ class ClipMatcher(nn.Module):
         features = positions_to_features(model.encoder, positions, model.mode)
         z = model.standardised(features)
         noises = model.noises(self.count, z.shape[1])
-        errors = model.errors(z, self.texts, noises)
+        errors = model.errors(z, self.texts, noises) + self.handicap
         return (errors.amin(dim=1, keepdim=True) - errors) / model.temperature
 
 

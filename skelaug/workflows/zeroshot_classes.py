@@ -107,12 +107,14 @@ def teaching_parts(
 
     Args:
         labels: Class of each clip of a seen class, N.
-        classes: Share of the classes, rounded, but at least two; 0 sets none aside, clips neither.
+        classes: Share of the classes, rounded, but at least two, and two are left; 0 sets none
+            aside, clips neither.
         clips: Share of the clips of each other class, at least one.
         seed: Draws which.
     """
     known, rows = np.unique(labels), np.arange(len(labels))
-    count = max(2, round(classes * len(known))) if classes and len(known) > 3 else 0
+    wanted = bool(classes) and len(known) > 3
+    count = min(max(2, round(classes * len(known))), len(known) - 2) if wanted else 0
     numbers = numpy_generator(seed, Stream.SPLIT)
     held_classes = np.sort(numbers.permutation(known)[:count])
     is_held = np.isin(labels, held_classes)

@@ -24,9 +24,9 @@ from skelaug.workflows.zeroshot_classes import TeachingParts, teaching_parts
 from skelaug.workflows.zeroshot_scores import (
     Asked,
     gathered,
-    learnt_classes,
     rival_scores,
     scored,
+    tested_rows,
     unseen_table,
 )
 
@@ -166,8 +166,8 @@ class _Test:
         self.config, self.model, self.file = config, model, file
         model.encoder.check_clips(file.layout, file.channels, where=str(file.path))
         rule = config.split or str(model.checkpoint.meta["split"]["rule"])
-        split = split_clips(file, rule) if rule else None
-        rows = np.arange(len(file)) if split is None else split.test
+        test = split_clips(file, rule).test if rule else np.empty(0, dtype=np.int64)
+        rows = tested_rows(file, test, model.told["unseen"])
         names = [file.classes[label] if label >= 0 else "" for label in file.labels[rows]]
         self.rows: NDArray[np.int64] = np.array(
             [r for r, n in zip(rows, names, strict=True) if n in self._known], dtype=np.int64
@@ -179,6 +179,8 @@ class _Test:
                 f"{', '.join(map(repr, model.told['unseen']))}, got none; check --split"
             )
         self.warnings: list[str] = []
+        if not rule:
+            self.warnings.append("without a split only clips of unseen classes are tested")
         self.scores: list[Measure] = []
         self.classes: list[ClassScore] = []
 
@@ -191,10 +193,6 @@ class _Test:
         config, model = self.config, self.model
         asked = gathered(model, self.file, self.rows, progress)
         training = self._training(progress)
-        parts = training[2] if training else None
-        is_learnt = np.arange(asked.num_classes) < asked.num_seen
-        if parts is not None:
-            is_learnt = learnt_classes(parts, asked.num_seen, asked.num_classes)
         texts, results, tables = model.texts(model.descriptions), [], []
         with progress("matching", total=config.draws * len(asked.labels)) as advance:
             for draw in range(config.draws):
@@ -204,7 +202,7 @@ class _Test:
                     found.append(model.errors_of(some, texts, draw=draw, seed=config.seed))
                     advance(len(some))
                 scores = -np.concatenate(found)
-                results.append(scored(scores, asked, is_learnt, model.constant))
+                results.append(scored(scores, asked, model.is_learnt, model.constant))
                 tables.append(unseen_table(scores, asked))
         own = str(model.told["method"])
         for measure in results[0]:
@@ -250,8 +248,8 @@ class _Test:
         rows = np.array([r for r in rows if int(self.file.labels[r]) in place], dtype=np.int64)
         if split_hash([self.file.names[row] for row in rows]) != told["hash"]:
             self.warnings.append(
-                f"{self.file.path.name} has not the clips that the model was trained on, so the "
-                f"rivals, which learn from them, are left out"
+                f"the clips that the model was trained on are not the training part of "
+                f"{self.file.path.name}, so the rivals, which learn from them, are left out"
             )
             return None
         asked = gathered(self.model, self.file, rows, progress)

@@ -40,15 +40,16 @@ __all__ = [
     "finished",
     "gathered",
     "judge",
-    "learnt_classes",
     "rival_scores",
     "scored",
+    "tested_rows",
     "unseen_table",
 ]
 
 _BATCH = 128
 
 Scores = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +118,18 @@ def scored(
     return found
 
 
-def learnt_classes(parts: TeachingParts, num_seen: int, num_classes: int) -> NDArray[np.bool_]:
-    """Which of all classes the matching network has learnt, Y."""
-    is_learnt = np.arange(num_classes) < num_seen
-    is_learnt[parts.held_classes] = False
-    return is_learnt
+def tested_rows(file: SequenceFile, test: NDArray[np.int64], unseen: Sequence[str]) -> Rows:
+    """The test part; without one the clips of unseen classes, none of which was learnt.
+
+    Args:
+        file: The clips.
+        test: Those that a split leaves.
+        unseen: Classes.
+    """
+    if len(test):
+        return test
+    wanted = [file.classes.index(name) for name in unseen if name in file.classes]
+    return np.flatnonzero(np.isin(file.labels, wanted)).astype(np.int64)
 
 
 def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[str, float]] | None:
@@ -172,7 +180,7 @@ def calibrations(
         own: What was taught.
     """
     parts = own.parts
-    if not len(parts.held) or not len(parts.kept):
+    if not len(parts.held):
         return 1.0, 0.0
     rows = np.concatenate([parts.kept, parts.held])
     found, labels = scores(rows), own.labels[rows]
@@ -181,7 +189,8 @@ def calibrations(
     temperature = fit_temperature(
         among, np.searchsorted(parts.held_classes, own.labels[parts.held])
     )
-    return temperature, choose_constant(found, labels, ~is_held)
+    constant = choose_constant(found, labels, ~is_held) if len(parts.kept) else 0.0
+    return temperature, constant
 
 
 def rival_scores(
@@ -193,26 +202,23 @@ def rival_scores(
     *,
     seed: int,
 ) -> dict[str, dict[str, float]]:
-    """What simpler methods score on the same standardised features and the same texts.
+    """What simpler methods score on the same features and texts.
 
     Args:
-        model: Whose features and texts they are.
+        model: Whose texts they are.
         asked: Clips of the test part.
         features: Raw ones of the training clips, N L D.
         labels: Their classes.
         parts: Which of them are learnt from.
         seed: Of the alignment.
     """
-    x, tested = (
-        model.standardised(torch.from_numpy(own)).flatten(1).cpu().numpy()
-        for own in (features, asked.features)
-    )
+    x, tested = (own.reshape(len(own), -1) for own in (features, asked.features))
     texts = pooled_texts(model.text, model.descriptions, cast(Ask, model.told["ask"]))
     steps = int(model.told["rival_steps"])
     taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
     ridge = fit_ridge(x[taught], labels[taught], texts)
     alignment = fit_alignment(x[taught], labels[taught], texts, seed=seed, steps=steps)
-    is_learnt = learnt_classes(parts, asked.num_seen, asked.num_classes)
+    is_learnt = model.is_learnt
     found = {}
     for name, rival in (("ridge", ridge), ("alignment", alignment)):
         constant = 0.0
@@ -230,10 +236,11 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
     _told(directory, {"temperature": temperature, "constant": constant})
     model = load_zeroshot(directory.model, text=own.text.name, device=device)
-    asked = gathered(model, file_of(own.clips), own.clips.split.test, progress)
+    file = file_of(own.clips)
+    rows = tested_rows(file, own.clips.split.test, own.classes.unseen)
+    asked = gathered(model, file, rows, progress)
     if not len(asked.labels) or not asked.is_unseen.any():
         return {}
-    is_learnt = learnt_classes(own.parts, asked.num_seen, asked.num_classes)
     scores = -_with_progress(model, asked, progress)
     state = load_state(directory.path / STATE)
     last = model.with_weights({**state["network"], **state["average"]})
@@ -248,8 +255,8 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     return {
         "unseen_clips": int(asked.is_unseen.sum()),
         "chance": 1 / len(unseen),
-        **scored(scores, asked, is_learnt, constant),
-        "last_step": scored(last_scores, asked, is_learnt, last_constant),
+        **scored(scores, asked, model.is_learnt, constant),
+        "last_step": scored(last_scores, asked, model.is_learnt, last_constant),
         **rivals,
         "classes": dict(zip(unseen, class_accuracy(table).tolist(), strict=True)),
     }

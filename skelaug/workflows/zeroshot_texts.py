@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -247,8 +248,7 @@ class ClassBank:
         choice = torch.rand(len(labels), generator=generator)
         low, high = self.first[labels], self.first[labels + 1]
         row = low + (choice * (high - low)).long().clamp(max=high - low - 1)
-        bank = _joined(self.sparse, self.rich)
-        return bank[torch.where(is_rich, len(self.sparse) + row, labels)]
+        return self._every[torch.where(is_rich, len(self.sparse) + row, labels)]
 
     def blended(self, labels: Tensor, *, generator: torch.Generator) -> Texts:
         """For each sample a random mean of all texts of its class, uniform among such means.
@@ -263,6 +263,11 @@ class ClassBank:
         drawn = torch.empty(len(labels), len(owners)).exponential_(generator=generator)
         return self._means(drawn * (owners == labels[:, None]))
 
+    @cached_property
+    def _every(self) -> Texts:
+        """Sparse ones first."""
+        return self.sparse if self.rich is None else _joined(self.sparse, self.rich)
+
     def _owners(self) -> Tensor:
         """The class of each text, sparse ones first."""
         own = torch.arange(len(self.sparse))
@@ -272,7 +277,7 @@ class ClassBank:
 
     def _means(self, weights: Tensor) -> Texts:
         """Means of the texts, sparse ones first, with weights N S."""
-        every = self.sparse if self.rich is None else _joined(self.sparse, self.rich)
+        every = self._every
         weights = weights / weights.sum(dim=1, keepdim=True)
         gain = None if every.gain is None else weights @ every.gain
         pooled = weights @ every.pooled

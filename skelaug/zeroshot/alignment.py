@@ -35,8 +35,9 @@ class Alignment(nn.Module):
 
     Each decoder must understand the other's code too (cross-alignment), and the two codes of a
     clip and its text should be one Gaussian (distribution alignment: the 2-Wasserstein distance).
-    Schoenfeld et al. 2019. A class is scored by the density that the code of its text gives to the
-    mean code of a clip, in place of a further classifier trained on drawn codes.
+    Schoenfeld et al. 2019. In place of a further classifier trained on drawn codes, a class is
+    scored by how near the mean code of its text is to that of a clip: by the density that its
+    text's code gives to it, classes with wide codes would win whatever is asked.
 
     Args:
         features: Size D.
@@ -95,12 +96,11 @@ class Alignment(nn.Module):
 
     @torch.no_grad()
     def scores(self, features: NDArray[np.floating], texts: NDArray[np.floating]) -> Array:
-        """Log-densities of clips' codes under those of the texts: N D and Y E to N Y."""
+        """Minus the distances of mean codes: features N D and texts Y E to N Y."""
         x, y = (torch.as_tensor(np.asarray(own, dtype=np.float32)) for own in (features, texts))
-        mean, _ = self.clips.code(self._scaled(x, "clip"))
-        centre, std = self.texts.code(self._scaled(y, "text"))
-        away = (mean[:, None] - centre) / std
-        return np.asarray(-(0.5 * away.square() + std.log()).sum(-1).double().numpy())
+        clips, _ = self.clips.code(self._scaled(x, "clip"))
+        classes, _ = self.texts.code(self._scaled(y, "text"))
+        return np.asarray(-torch.cdist(clips, classes).double().numpy())
 
 
 def fit_alignment(

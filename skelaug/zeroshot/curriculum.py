@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["Curriculum", "CurriculumKind"]
 
-CurriculumKind = Literal["cosine", "linear", "step", "fixed"]
+CurriculumKind = Literal["cosine", "linear", "step", "fixed", "none"]
 
 _STAGES = 4
 
@@ -25,7 +25,8 @@ class Curriculum:
 
     Attributes:
         kind: ``cosine``: ``(1 + cos(pi e / E)) / 2`` (eq. 8); ``linear``: ``1 - e / E``; ``step``:
-            halved after each quarter of the steps; ``fixed``: always 1/2.
+            halved after each quarter of the steps; ``fixed``: always 1/2; ``none``: 0, sparse ones
+            alone.
         steps: E, the steps of the training.
     """
 
@@ -41,7 +42,7 @@ class Curriculum:
             return 1 - share
         if self.kind == "step":
             return 0.5 ** math.floor(_STAGES * share)
-        return 0.5
+        return 0.5 if self.kind == "fixed" else 0.0
 
     def draw(self, step: int, count: int, *, generator: torch.Generator) -> Tensor:
         """For each of `count` samples whether its description is a rich one (eq. 9), N."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from skelaug.checkpoint import load_checkpoint
+from skelaug.checkpoint import load_checkpoint, save_checkpoint
 from skelaug.config import load
 from skelaug.data.store import SequenceFile
 from skelaug.diffusion.schedule import scaled_linear_schedule
@@ -18,6 +20,7 @@ from skelaug.errors import DataError, InterruptedRunError, NotFoundError, UsageE
 from skelaug.workflows import train_zeroshot as workflow
 from skelaug.workflows.run_directory import resolve
 from skelaug.workflows.train_zeroshot import PRESETS, TrainZeroshotConfig
+from skelaug.workflows.training_zeroshot import taught_head
 from skelaug.workflows.zeroshot import load_zeroshot
 from skelaug.workflows.zeroshot_texts import encoded
 
@@ -202,6 +205,10 @@ def test_batches_are_noised_features_and_texts_of_their_classes(unseen, zeroshot
 
 
 def test_nothing_is_written_where_nothing_can_be_trained(unseen, train):
+    shutil.copytree(unseen / "run" / "encoder", unseen / "knows")
+    weights = load_checkpoint(unseen / "knows" / "model.safetensors")
+    meta = {**weights.meta, "clips": {"jump": 3, "throw": 2, "wave": 1}}
+    save_checkpoint(unseen / "knows" / "model.safetensors", replace(weights, meta=meta))
     for overrides, error, words in (
         (("classes=''",), UsageError, "purls/utd-mhad/22-5"),
         (("classes=unseen=jmup",), UsageError, "jump"),
@@ -213,10 +220,36 @@ def test_nothing_is_written_where_nothing_can_be_trained(unseen, train):
         (("curriculum=blend", "words=true"), UsageError, "words=false"),
         (("ask=mean", "words=true"), UsageError, "ask=sparse"),
         (("model.arguments.features=3",), UsageError, "follow from other settings"),
+        (("labelled=subject=1",), UsageError, "expected nothing"),
+        (("encoder=" + str(unseen / "knows"),), UsageError, "'jump' and 1 more"),
     ):
         with pytest.raises(error, match=words):
             train("again", *overrides)
         assert not (unseen / "again").exists()
+
+
+def test_an_encoder_that_took_hours_is_not_thrown_away(unseen, train):
+    shutil.copytree(unseen / "run" / "encoder", unseen / "again" / "encoder")
+    with pytest.raises(UsageError, match="--resume"):
+        train("again")
+
+
+def test_without_held_out_classes_it_says_what_is_not_calibrated(train):
+    assert "not calibrated" in " ".join(train("again", "validation_classes=0").warnings)
+
+
+def test_without_a_split_only_clips_of_unseen_classes_are_tested(unseen, train):
+    scores = train("again", "split=''").scores
+    assert scores["unseen_clips"] == 12
+    assert not any(key.startswith("gzsl") for key in scores)
+
+
+def test_the_head_learns_how_lively_the_described_motions_are(unseen):
+    run = load_zeroshot(unseen / "run")
+    head = taught_head(run.text, run.descriptions, epochs=200, seed=0)
+    gain = head(torch.from_numpy(run.text.encode([t.sparse for t in run.descriptions]).pooled))
+    lively = torch.tensor([bool(t.intensity) for t in run.descriptions])
+    assert gain[lively].min() > 0 > gain[~lively].max()
 
 
 def test_a_class_without_a_description_shows_what_to_fill_in(unseen, train):
@@ -267,6 +300,5 @@ def test_a_published_split_of_utd_mhad_is_learnt_and_tested(shared_data, tmp_pat
     flags |= {"classes": "purls/utd-mhad/22-5"}
     scores = workflow.run(resolve(TrainZeroshotConfig, PRESETS, flags=flags), device="cpu").scores
     assert scores["unseen_clips"] == 80
-    # measured: 0.51 among five unseen classes, 0.44 of seen clips among all 27
-    assert scores["last_step"]["unseen_accuracy"] > 0.3
+    assert scores["last_step"]["unseen_accuracy"] > 0.3  # chance is 0.2
     assert scores["last_step"]["gzsl_uncalibrated_seen"] > 0.25

@@ -52,3 +52,11 @@ def test_the_seed_draws_the_parts_and_no_share_keeps_all():
     assert len(whole.taught) == 90
     assert not len(whole.kept)
     assert not len(whole.held)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.97, 0.99])
+def test_two_classes_at_least_are_held_out_and_two_learnt(share):
+    labels = np.repeat(np.arange(22), 4)
+    parts = teaching_parts(labels, classes=share, clips=0.25, seed=1)
+    assert 2 <= len(parts.held_classes) <= 20
+    assert len(np.unique(labels[parts.taught])) == 22 - len(parts.held_classes)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from skelaug.config import load
 from skelaug.data.store import SequenceFile
 from skelaug.errors import DataError, NotFoundError, UsageError
 from skelaug.workflows import zeroshot_predict as workflow
-from skelaug.workflows.zeroshot import load_zeroshot
+from skelaug.workflows.zeroshot import ClipMatcher, load_zeroshot
 from skelaug.workflows.zeroshot_features import features_of
 from skelaug.workflows.zeroshot_predict import ZeroshotPredictConfig, label_texts, read_labels
-from skelaug.zeroshot.noise_error import probabilities
 
 LABELS = ("raise an arm and wave", "jump up", "sit down")
 
@@ -40,7 +42,7 @@ def test_probabilities_are_those_of_the_noise_errors(unseen, predict):
     with SequenceFile(unseen / "actions.h5") as file:
         features = features_of(model.encoder, file, range(len(file)), model.mode)
     errors = model.errors_of(features, model.texts(label_texts(LABELS, model)), draw=0)
-    expected = probabilities(errors, model.temperature)
+    expected = softmax(-errors / model.temperature, axis=1)
     np.testing.assert_allclose(table(report, LABELS), expected, atol=2e-6)
     assert report.clips == 48
     assert report.classes == list(LABELS)
@@ -68,6 +70,27 @@ def test_without_labels_the_classes_of_the_data_are_the_labels(predict):
     assert report.accuracy is not None
     assert report.training_clips == 24  # two performers, two takes, six seen classes
     assert report.unseen_accuracy is not None
+
+
+def test_without_labels_learnt_classes_have_the_handicap_of_the_calibration(unseen):
+    model = load_zeroshot(unseen / "run")
+    held = set(model.told["held"])
+    assert held
+    position = torch.randn(3, 3, 16, 20, 1, generator=torch.Generator().manual_seed(0))
+    plain, other = (
+        ClipMatcher(one, model.descriptions, 2)(position).log_softmax(dim=1)
+        for one in (_calibrated(model, 0.0), _calibrated(model, 0.5))
+    )
+    odds = (other - plain) - (other - plain)[:, -1:]  # against an unseen class
+    learnt = [one.name in {*model.told["seen"]} - held for one in model.descriptions]
+    expected = torch.tensor([-0.25 if own else 0.0 for own in learnt], dtype=odds.dtype)
+    torch.testing.assert_close(odds, expected.expand(3, -1), atol=1e-5, rtol=0)
+
+
+def _calibrated(model, constant):
+    told = {**model.told, "constant": constant, "temperature": 2.0}
+    meta = {**model.checkpoint.meta, "zeroshot": told}
+    return replace(model, checkpoint=replace(model.checkpoint, meta=meta))
 
 
 def test_a_description_stands_for_a_label_of_its_name(unseen, predict):

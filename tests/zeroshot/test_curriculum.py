@@ -22,10 +22,11 @@ def test_the_cosine_is_flat_at_both_ends():
     assert slope == pytest.approx([0, -math.pi / 2, 0], abs=0.01)
 
 
-def test_steps_halve_and_fixed_stays():
+def test_steps_halve_fixed_stays_and_none_has_no_rich_texts():
     gamma = Curriculum("step", 8)
     assert [gamma(s) for s in range(9)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
     assert {Curriculum("fixed", 8)(s) for s in range(9)} == {0.5}
+    assert {Curriculum("none", 8)(s) for s in range(9)} == {0}
 
 
 def test_so_many_samples_get_a_rich_text():

@@ -1,17 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from skelaug.diffusion.schedule import scaled_linear_schedule
 from skelaug.zeroshot.noise_error import (
     Texts,
     fit_temperature,
     noise_errors,
-    probabilities,
 )
 
 SCHEDULE = scaled_linear_schedule(50)
 STEP = 25
+
+
+def probabilities(errors, temperature=1.0):
+    return softmax(-errors / temperature, axis=1)
 
 
 def texts_of(means, *, tokens=3):
@@ -117,3 +121,9 @@ def test_the_temperature_that_drew_the_labels_is_found(true):
 def test_no_clip_has_no_temperature():
     with pytest.raises(ValueError, match="at least one clip"):
         fit_temperature(np.empty((0, 3)), np.empty(0, dtype=np.int64))
+
+
+def test_a_few_clips_that_are_all_right_do_not_make_it_sure_of_everything():
+    errors, labels = np.tile([0.0, 1.0, 1.0], (9, 1)), np.zeros(9, dtype=int)
+    sure = probabilities(errors, fit_temperature(errors, labels))
+    np.testing.assert_allclose(sure[:, 0], 10 / 12, atol=1e-4)
