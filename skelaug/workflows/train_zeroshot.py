@@ -35,16 +35,16 @@ from skelaug.workflows.run_directory import RunDirectory
 from skelaug.workflows.train_recognizer import TrainRecognizerConfig, recognizer_plan
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_run import Plan, TrainReport, conduct, run_plan
-from skelaug.workflows.training_zeroshot import (
+from skelaug.workflows.zeroshot import companions
+from skelaug.workflows.zeroshot_classes import SeenClasses, seen_classes, teaching_parts
+from skelaug.workflows.zeroshot_config import PRESETS, EncoderConfig, TrainZeroshotConfig
+from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
+from skelaug.workflows.zeroshot_material import (
     ZeroShotMaterial,
     file_of,
     standardisation,
     taught_head,
 )
-from skelaug.workflows.zeroshot import companions
-from skelaug.workflows.zeroshot_classes import SeenClasses, seen_classes, teaching_parts
-from skelaug.workflows.zeroshot_config import PRESETS, EncoderConfig, TrainZeroshotConfig
-from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
 from skelaug.workflows.zeroshot_scores import finished, judge
 from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences, encoded
 from skelaug.zeroshot.curriculum import Curriculum

@@ -154,12 +154,9 @@ class ZeroShotModel:
         step, schedule = int(self.told["error_step"]), self.schedule
         network = around(self.network, self.prior, schedule)
 
-        def denoise(x: Tensor, step: Tensor, own: Texts, /) -> Tensor:
-            return network(x, step, own.local, own.mask, own.pooled, own.gain)
-
         size = max(1, _AT_ONCE // len(noises))
         parts = [
-            noise_errors(denoise, some, texts, noises, step=step, schedule=schedule)
+            noise_errors(network, some, texts, noises, step=step, schedule=schedule)
             for some in torch.split(z, size)
         ]
         return torch.cat(parts) if parts else torch.empty(0, len(texts))

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from skelaug.checkpoint import load_checkpoint, load_state, save_checkpoint
 from skelaug.data.store import SequenceFile
@@ -24,13 +24,13 @@ from skelaug.metrics.generalised import calibrated, choose_constant, generalised
 from skelaug.progress import Progress
 from skelaug.seeds import Stream, generator
 from skelaug.workflows.run_directory import CONFUSION, RunDirectory
-from skelaug.workflows.training_zeroshot import ZeroShotMaterial, file_of
 from skelaug.workflows.zeroshot import ZeroShotModel, load_zeroshot
 from skelaug.workflows.zeroshot_classes import TeachingParts
 from skelaug.workflows.zeroshot_features import features_of
+from skelaug.workflows.zeroshot_material import ZeroShotMaterial, file_of
 from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
 from skelaug.zeroshot.alignment import fit_alignment
-from skelaug.zeroshot.noise_error import Texts, fit_temperature, noise_errors
+from skelaug.zeroshot.noise_error import fit_temperature, noise_errors
 from skelaug.zeroshot.ridge import fit_ridge
 from skelaug.zeroshot.text_prior import around
 
@@ -149,16 +149,12 @@ def judge(own: ZeroShotMaterial, *, seed: int) -> Callable[[nn.Module], Mapping[
 
     def validate(network: nn.Module) -> dict[str, float]:
         device = next(network.parameters()).device
-        told = around(network, own.prior, schedule)
-
-        def denoise(x: Tensor, step: Tensor, text: Texts, /) -> Tensor:
-            return told(x, step, text.local, text.mask, text.pooled, text.gain)
-
+        informed = around(network, own.prior, schedule)
         step, asked = int(own.settings["error_step"]), texts.to(device)
         errors = torch.cat(
             [
                 noise_errors(
-                    denoise, some, asked, noises.to(device), step=step, schedule=schedule
+                    informed, some, asked, noises.to(device), step=step, schedule=schedule
                 ).cpu()
                 for some in torch.split(z.to(device), _BATCH)
             ]
@@ -234,14 +230,14 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     model = load_zeroshot(directory.model, text=own.text.name, device=device)
     temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
-    _told(directory, {"temperature": temperature, "constant": constant})
+    _write_calibration(directory, {"temperature": temperature, "constant": constant})
     model = load_zeroshot(directory.model, text=own.text.name, device=device)
     file = file_of(own.clips)
     rows = tested_rows(file, own.clips.split.test, own.classes.unseen)
     asked = gathered(model, file, rows, progress)
     if not len(asked.labels) or not asked.is_unseen.any():
         return {}
-    scores = -_with_progress(model, asked, progress)
+    scores = -_all_errors(model, asked, progress)
     state = load_state(directory.path / STATE)
     last = model.with_weights({**state["network"], **state["average"]})
     _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
@@ -250,7 +246,7 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     seed = int(own.settings["seed"])
     rivals = rival_scores(model, asked, own.features, own.labels, own.parts, seed=seed)
     table = unseen_table(scores, asked)
-    _draw(directory, table, names[asked.num_seen :])
+    _draw_confusion(directory, table, names[asked.num_seen :])
     unseen = names[asked.num_seen :]
     return {
         "unseen_clips": int(asked.is_unseen.sum()),
@@ -267,7 +263,7 @@ def _seen_scores(model: ZeroShotModel, own: ZeroShotMaterial, rows: NDArray[np.i
     return -model.errors_of(own.features[rows], texts, draw=0)
 
 
-def _with_progress(model: ZeroShotModel, asked: Asked, progress: Progress) -> Scores:
+def _all_errors(model: ZeroShotModel, asked: Asked, progress: Progress) -> Scores:
     texts, found = model.texts(model.descriptions), []
     with progress("matching", total=len(asked.labels)) as advance:
         for start in range(0, len(asked.labels), _BATCH):
@@ -277,7 +273,7 @@ def _with_progress(model: ZeroShotModel, asked: Asked, progress: Progress) -> Sc
     return np.concatenate(found)
 
 
-def _told(directory: RunDirectory, more: Mapping[str, float]) -> None:
+def _write_calibration(directory: RunDirectory, more: Mapping[str, float]) -> None:
     """Write into the checkpoint what was found after its training."""
     checkpoint = load_checkpoint(directory.model)
     told = {**checkpoint.meta["zeroshot"], **more}
@@ -292,7 +288,9 @@ def unseen_table(scores: Scores, asked: Asked) -> NDArray[np.int64]:
     return confusion_matrix(asked.labels[own] - first, answers, asked.num_classes - first)
 
 
-def _draw(directory: RunDirectory, table: NDArray[np.int64], names: Sequence[str]) -> None:
+def _draw_confusion(
+    directory: RunDirectory, table: NDArray[np.int64], names: Sequence[str]
+) -> None:
     from skelaug.plots.confusion import draw_confusion  # matplotlib loads here
 
     draw_confusion(directory.path / CONFUSION, {"unseen classes": table}, rows=names, columns=names)

@@ -17,9 +17,10 @@ from skelaug.diffusion.parameterization import x0_from
 from skelaug.diffusion.schedule import Schedule
 from skelaug.diffusion.spectral import Reduction, spectral_loss, spectral_weights
 
-__all__ = ["FDSMLoss", "Lesson", "TDSMLoss"]
+__all__ = ["FDSMLoss", "Lesson", "Network", "TDSMLoss"]
 
 Network = Callable[..., Tensor]
+"""From x_t, t and a text for each (local, mask, pooled, gain) to the noise in x_t, N L D."""
 
 
 class Lesson(NamedTuple):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,9 +18,9 @@ from torch import Tensor
 
 from skelaug.diffusion.parameterization import noised
 from skelaug.diffusion.schedule import Schedule
+from skelaug.zeroshot.losses import Network
 
 __all__ = [
-    "Denoise",
     "Texts",
     "fit_temperature",
     "noise_errors",
@@ -67,16 +66,8 @@ class Texts:
         return Texts(self.local.to(device), self.mask.to(device), self.pooled.to(device), gain)
 
 
-class Denoise(Protocol):
-    """What tells noise: x_t (N L D), the step (N) and a text for each (N) to the noise N L D."""
-
-    def __call__(self, x: Tensor, step: Tensor, texts: Texts, /) -> Tensor:
-        """The noise that the network sees in x_t."""
-        ...
-
-
 def noise_errors(
-    denoise: Denoise,
+    network: Network,
     z: Tensor,
     texts: Texts,
     noises: Tensor,
@@ -91,7 +82,7 @@ def noise_errors(
     not depend on the others.
 
     Args:
-        denoise: The network.
+        network: Called as in `skelaug.zeroshot.losses`.
         z: Features, N L D.
         texts: Of the Y classes.
         noises: R L D, shared by all clips and classes; without that classes cannot be compared.
@@ -106,7 +97,8 @@ def noise_errors(
     errors = []
     for number in range(len(texts)):
         own = texts[number : number + 1].trimmed()[torch.zeros(n * r, dtype=torch.int64)]
-        wrong = (target - denoise(x, steps, own)).double().square().mean(dim=(1, 2))
+        told = network(x, steps, own.local, own.mask, own.pooled, own.gain)
+        wrong = (target - told).double().square().mean(dim=(1, 2))
         errors.append(wrong.view(n, r).mean(dim=1))
     return torch.stack(errors, dim=1)
 

@@ -20,8 +20,8 @@ from skelaug.errors import DataError, InterruptedRunError, NotFoundError, UsageE
 from skelaug.workflows import train_zeroshot as workflow
 from skelaug.workflows.run_directory import resolve
 from skelaug.workflows.train_zeroshot import PRESETS, TrainZeroshotConfig
-from skelaug.workflows.training_zeroshot import taught_head
 from skelaug.workflows.zeroshot import load_zeroshot
+from skelaug.workflows.zeroshot_material import taught_head
 from skelaug.workflows.zeroshot_texts import encoded
 
 

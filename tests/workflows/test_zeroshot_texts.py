@@ -7,7 +7,7 @@ import torch
 
 from skelaug.text.descriptions import ClassTexts
 from skelaug.text.hashed import HashedEncoder
-from skelaug.workflows.training_zeroshot import standardisation
+from skelaug.workflows.zeroshot_material import standardisation
 from skelaug.workflows.zeroshot_texts import (
     ClassBank,
     TextScale,

@@ -47,8 +47,12 @@ def toy(*, spread, seed=0, classes=5, clips=200, length=2, size=6):
     return means, labels, z, noises
 
 
+def as_network(denoise):
+    return lambda x, step, *text: denoise(x, step, Texts(*text))
+
+
 def asked(denoise, z, texts, noises):
-    return noise_errors(denoise, z, texts, noises, step=STEP, schedule=SCHEDULE)
+    return noise_errors(as_network(denoise), z, texts, noises, step=STEP, schedule=SCHEDULE)
 
 
 def test_the_ideal_denoiser_names_the_true_class():

@@ -77,7 +77,7 @@ def test_untrained_the_nearest_expectation_wins():
     noises = torch.randn(3, 2, 3, generator=numbers, dtype=torch.float64)
     network = around(silent, prior, SCHEDULE)
     errors = noise_errors(
-        lambda x, step, own: network(x, step, own.local, own.mask, own.pooled, None),
+        network,
         z,
         texts,
         torch.cat([noises, -noises]),
