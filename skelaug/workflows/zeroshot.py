@@ -65,7 +65,7 @@ class ZeroShotModel:
         network: From noised features and texts to noise.
         head: From pooled texts to logits of liveliness.
         mean: Of the features, D.
-        scale: That divides them once the mean is taken off, D.
+        scale: One number that divides them once the mean is taken off.
         text: Encoder of sentences.
         text_scale: Of what it answers.
         prior: What texts say of standardised features before the network does, or None.

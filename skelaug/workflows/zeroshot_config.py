@@ -156,8 +156,7 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         encoder: A recognizer of the seen classes that was trained before, e.g. ``RUN/encoder``.
         recognizer: How one is trained in place of it.
         model: The matching network.
-        standardise: Whether features are centred and divided by their deviations, and encoded texts
-            centred and divided by one number.
+        standardise: Whether features, and encoded texts, are centred and divided by one number.
         head_epochs: Updates of the kinematic head.
         diffusion_steps: T.
         error_step: t at which clips are matched.

@@ -21,12 +21,16 @@ from skelaug.text.encoder import TextEncoder
 from skelaug.workflows.recognizer import Recognizer
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.zeroshot_classes import SeenClasses, TeachingParts
-from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, as_json, teach_head
+from skelaug.workflows.zeroshot_texts import (
+    ClassBank,
+    TextScale,
+    as_json,
+    centre_and_scale,
+    teach_head,
+)
 from skelaug.zeroshot.text_prior import TextPrior
 
 __all__ = ["ZeroShotMaterial", "file_of", "standardisation", "taught_head"]
-
-_LEAST_SHARE = 0.05  # of the root mean square, that a feature's deviation counts as
 
 
 def file_of(clips: TrainingClips) -> SequenceFile:
@@ -41,24 +45,18 @@ def file_of(clips: TrainingClips) -> SequenceFile:
 
 
 def standardisation(features: NDArray[np.float32], *, wanted: bool) -> tuple[Tensor, Tensor]:
-    """The mean and the deviation of each feature, over clips and time.
+    """The mean of each feature, D, and one number that all are divided by: their deviation.
 
-    Features that hardly vary, such as the place of the root, stay small: no deviation counts as
-    less than a twentieth of the root mean square of all. The published code leaves features as they
-    are: mean 0, scale 1.
+    So a joint that hardly moves stays as quiet as it is beside a hand. The published code leaves
+    features as they are: mean 0, scale 1.
 
     Args:
         features: N L D of the clips that are learnt from.
         wanted: Whether they are changed at all.
     """
-    size = features.shape[-1]
     if not wanted:
-        return torch.zeros(size), torch.ones(size)
-    x = torch.from_numpy(features).double()
-    mean = x.mean(dim=(0, 1))
-    variance = (x - mean).square().mean(dim=(0, 1))
-    least = (_LEAST_SHARE * variance.mean().sqrt()).clamp(min=1e-6)
-    return mean.float(), torch.maximum(variance.sqrt(), least).float()
+        return torch.zeros(features.shape[-1]), torch.ones(())
+    return centre_and_scale(torch.from_numpy(features).flatten(0, 1))
 
 
 def taught_head(
@@ -83,7 +81,7 @@ class ZeroShotMaterial:
         encoder: From clips to features.
         features: Raw features of the training clips, N L D.
         mean: Of the features, D.
-        scale: That divides them once the mean is taken off, D.
+        scale: One number that divides them once the mean is taken off.
         labels: Seen class of each clip, N, as places in `classes.seen`.
         parts: Which clips are learnt from.
         texts: Of all classes, seen ones first.

@@ -23,6 +23,7 @@ __all__ = [
     "TextScale",
     "all_sentences",
     "as_json",
+    "centre_and_scale",
     "encoded",
     "from_json",
     "pooled_texts",
@@ -83,8 +84,8 @@ class TextScale(NamedTuple):
     @classmethod
     def of(cls, texts: Texts) -> TextScale:
         """What gives these texts, and their tokens, mean 0 and mean square 1."""
-        pooled_mean, pooled_scale = _moments(texts.pooled)
-        return cls(pooled_mean, pooled_scale, *_moments(texts.local[texts.mask]))
+        pooled_mean, pooled_scale = centre_and_scale(texts.pooled)
+        return cls(pooled_mean, pooled_scale, *centre_and_scale(texts.local[texts.mask]))
 
     def applied(self, texts: Texts) -> Texts:
         """The texts, scaled; tokens that are not there stay 0."""
@@ -96,8 +97,8 @@ class TextScale(NamedTuple):
         )
 
 
-def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of rows N E, and the root mean square of what it leaves."""
+def centre_and_scale(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of rows N E, and the root mean square of what it leaves, one number."""
     mean = rows.double().mean(dim=0)
     scale = (rows - mean).square().mean().sqrt().clamp(min=1e-6)
     return mean.float(), scale.float()
