@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("ucla", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", choices=[*VARIANTS], default="main")
+    parser.add_argument("--splits", nargs="*", default=[], help="some alone; all by default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--draws", type=int, default=10, help="of the noises")
     options = parser.parse_args()
@@ -93,6 +94,8 @@ def main() -> None:
     found = []
     for key, splits in SPLITS.items():
         for split in splits:
+            if options.splits and split not in options.splits:
+                continue
             found.append(_found(options, getattr(options, key), split, variants))
             for measure in MEASURES:
                 _print(split, measure, found[-1][measure])
