@@ -58,7 +58,7 @@ def draw_confusion(
         )
         axes.tick_params(length=0, colors=INK)
     with replacing(path) as part:
-        figure.savefig(part, format="png")
+        figure.savefig(part, format="png", bbox_inches="tight", pad_inches=0.15)
 
 
 def _hits(matrix: NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from skelaug.files import replacing
@@ -72,6 +73,9 @@ def draw_spectrum(
     above.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=INK)
     above.tick_params(labelbottom=False)
     below.set_yscale("log")
+    below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    below.yaxis.set_major_formatter("{x:g}")
+    below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel(f"over {next(iter(lines))}", color=INK, fontsize=9)
     below.set_xlabel("frequency, half waves per clip", color=INK, fontsize=9)
     for axes in (above, below):
