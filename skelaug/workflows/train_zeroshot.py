@@ -277,15 +277,15 @@ class _Source:
         self, clips: TrainingClips, directory: RunDirectory, place: Place, progress: Progress
     ) -> Recognizer:
         if self.config.encoder:
-            return self._given(clips)
+            return self._given(clips, place.device)
         config = self._encoder_config(directory.encoder)
         plan = recognizer_plan(config, partial(_of_seen, self.classes(clips).seen))
         conduct(plan, config, place=place, resume=True, progress=progress)
         place.wait()
-        return load_recognizer(directory.encoder)
+        return load_recognizer(directory.encoder, device=place.device)
 
-    def _given(self, clips: TrainingClips) -> Recognizer:
-        encoder, file = load_recognizer(self.config.encoder), file_of(clips)
+    def _given(self, clips: TrainingClips, device: torch.device | None = None) -> Recognizer:
+        encoder, file = load_recognizer(self.config.encoder, device=device), file_of(clips)
         encoder.check_clips(file.layout, file.channels, where=str(file.path))
         clips_of = encoder.checkpoint.meta.get("clips", {})
         learnt = [name for name in self.classes(clips).unseen if clips_of.get(name)]

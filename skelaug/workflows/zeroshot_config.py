@@ -162,7 +162,8 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         error_step: t at which clips are matched.
         noises: Noises over which the errors are averaged.
         validation_classes: Share of the seen classes that the matching network does not learn; they
-            choose among its weights, and the calibration. 0 takes the last weights.
+            choose among its weights, and the calibration. 0 takes the last weights. A learnt
+            encoder has met them, which makes them look a little easier than unseen classes.
         validation_clips: Share of the other classes' clips that it does not learn.
         validate_every: Updates from one validation to the next.
         rival_steps: Updates of the rival that aligns autoencoders.

@@ -227,7 +227,7 @@ def rival_scores(
 
 def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
     """Calibrate the finished model, and test it once: chosen and last weights beside the rivals."""
-    device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+    device = own.encoder.device
     model = load_zeroshot(directory.model, text=own.text.name, device=device)
     temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
     _write_calibration(directory, {"temperature": temperature, "constant": constant})
