@@ -113,7 +113,8 @@ def zeroshot(
     fits best, its probability and those of the other labels. Labels are free text, one phrase each:
     --labels "draw a circle, squat, wave". Say what the body does; "raise one hand and wave" is told
     apart better than "greet". Probabilities compare the given labels alone: there is no "none".
-    Exit code 6: some clips have no measured joint and no line.
+    Without labels all classes of the data compete, and learnt ones are handicapped as in eval. Exit
+    code 6: some clips have no measured joint and no line.
 
     eval: accuracy on the test clips of the classes that the model was not trained on, among these
     classes; then of clips of all classes among all classes (generalised zero-shot: seen, unseen and
