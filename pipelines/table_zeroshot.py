@@ -12,9 +12,9 @@ a 95 % interval, each the mean of ten draws of the noises (at the last step one)
 which learn from the same features and texts, mean over the same seeds. Runs of a split share the
 encoder of its first one. All variants make the same number of steps, TDSM's with two texts each,
 but for "prior alone", which makes one. With "every-class" none is held out, and everyone learns
-from all seen classes. The last lines are means over splits; of their differences,
-paired by split, the interval is that over splits. A split is called by how many classes are seen
-and unseen, so chance is 1 of its second number. What is finished is not done twice.
+from all seen classes. The last lines are means over splits; of their differences, paired by split,
+the interval is that over splits. A split is called by how many classes are seen and unseen, so
+chance is 1 of its second number. What is finished is not done twice.
 """
 
 from __future__ import annotations

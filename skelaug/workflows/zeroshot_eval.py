@@ -179,8 +179,8 @@ class _Test:
                 f"{', '.join(map(repr, model.told['unseen']))}, got none; check --split"
             )
         self.warnings: list[str] = []
-        if not rule:
-            self.warnings.append("without a split only clips of unseen classes are tested")
+        if not len(test):
+            self.warnings.append("without a test part only clips of unseen classes are tested")
         self.scores: list[Measure] = []
         self.classes: list[ClassScore] = []
 

@@ -106,8 +106,8 @@ def noise_errors(
 def fit_temperature(errors: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """The temperature that makes the true classes most probable (Guo et al. 2017).
 
-    Each clip counts as if it were seen once more with every class, in N clips' shares (Laplace), so
-    that a handful of clips that all are named rightly does not make it sure of everything.
+    Of N clips and Y classes the true class is given (N + 1) / (N + Y), each other 1 / (N + Y)
+    (Laplace), so that a few clips that all are named rightly do not make it sure of everything.
 
     Args:
         errors: N Y.
