@@ -171,9 +171,10 @@ def train(
     published split of the classes, e.g. purls/utd-mhad/22-5, or --set classes=unseen=jump,kick
     those without clips. It trains a recognizer of the seen classes first, in RUN/encoder (--set
     encoder=RUN/encoder uses one again), then FDSM's network, or with --set method=tdsm that of its
-    forerunner. Features are those of `kinematics`, means and deviations of joints, which are not
-    learnt; --set recognizer.model.name=shift-gcn takes learnt ones, --set
-    mode=temporal keeps them along time. The network begins at what a ridge map expects of a text,
+    forerunner. Features are those of `kinematics`, how far, how fast and whither joints move, which
+    are not learnt, whitened within classes (--set standardise=scale leaves that out); --set
+    recognizer.model.name=shift-gcn takes learnt ones, --set mode=temporal keeps them along time. The
+    network begins at what a ridge map expects of a text,
     which --set prior=none leaves out. --set validation_classes=0 learns from all seen classes, but
     then nothing calibrates probabilities. At its end it is tested on the test clips of unseen
     classes beside two rivals.

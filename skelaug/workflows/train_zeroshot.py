@@ -42,12 +42,12 @@ from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
 from skelaug.workflows.zeroshot_material import (
     ZeroShotMaterial,
     file_of,
-    standardisation,
     taught_head,
 )
 from skelaug.workflows.zeroshot_scores import finished, judge
 from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences, encoded
 from skelaug.zeroshot.curriculum import Curriculum
+from skelaug.zeroshot.feature_scale import fit_scale
 from skelaug.zeroshot.losses import FDSMLoss, TDSMLoss
 from skelaug.zeroshot.noise_error import Texts
 from skelaug.zeroshot.text_prior import around, fit_prior
@@ -106,7 +106,7 @@ def run(
         narrow=source.narrow,
         check=source.check,
         companions=lambda own: companions(
-            own.encoder, own.head, own.mean, own.scale, own.text_scale, own.prior
+            own.encoder, own.head, own.scale, own.text_scale, own.prior
         ),
     )
     return run_plan(
@@ -232,23 +232,23 @@ class _Source:
         parts = teaching_parts(labels, **shares, seed=config.seed)
         epochs = config.head_epochs if head_epochs is None else head_epochs
         head = taught_head(self.text, texts, epochs=epochs, seed=config.seed)
-        mean, scale = standardisation(features[parts.taught], wanted=config.standardise)
+        taught = parts.taught
+        own = torch.from_numpy(features[taught])
+        scale = fit_scale(own, torch.from_numpy(labels[taught]), config.standardise)
         described = texts[: len(classes.seen)]
         text_scale = TextScale.none(self.text.size)
-        if config.standardise:
+        if config.standardise != "none":
             text_scale = TextScale.of(encoded(self.text, all_sentences(described)))
         how = {"words": config.words, "paired": config.method == "tdsm"}
         bank = ClassBank.of(self.text, described, head, text_scale, **how)
         prior = None
         if config.prior == "ridge":
-            z = (torch.from_numpy(features[parts.taught]) - mean) / scale
-            prior = fit_prior(z, labels[parts.taught], bank.asked(config.ask).pooled)
+            prior = fit_prior(scale.applied(own), labels[taught], bank.asked(config.ask).pooled)
         return ZeroShotMaterial(
             clips=clips,
             classes=classes,
             encoder=encoder,
             features=features,
-            mean=mean,
             scale=scale,
             labels=labels,
             parts=parts,

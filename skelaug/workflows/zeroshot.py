@@ -24,6 +24,7 @@ from skelaug.text.encoder import TextEncoder, open_encoder
 from skelaug.workflows.recognizer import Recognizer, recognizer_of
 from skelaug.workflows.zeroshot_features import Mode, positions_to_features
 from skelaug.workflows.zeroshot_texts import Ask, ClassBank, TextScale, from_json
+from skelaug.zeroshot.feature_scale import FeatureScale
 from skelaug.zeroshot.noise_error import Texts, noise_errors
 from skelaug.zeroshot.text_prior import TextPrior, around
 from skelaug.zoo import find_model, find_weights
@@ -37,8 +38,7 @@ _AT_ONCE = 512  # clips times noises per pass of the network
 def companions(
     encoder: Recognizer,
     head: nn.Module,
-    mean: Tensor,
-    scale: Tensor,
+    scale: FeatureScale,
     text_scale: TextScale,
     prior: TextPrior | None,
 ) -> dict[str, Tensor]:
@@ -46,8 +46,7 @@ def companions(
     return {
         **{f"encoder/{key}": tensor for key, tensor in encoder.checkpoint.weights.items()},
         **{f"head/{key}": tensor for key, tensor in head.state_dict().items()},
-        "features/mean": mean,
-        "features/scale": scale,
+        **{f"features/{key}": tensor for key, tensor in scale._asdict().items()},
         **{f"texts/{key}": tensor for key, tensor in text_scale._asdict().items()},
         **{f"prior/{key}": tensor for key, tensor in (prior._asdict() if prior else {}).items()},
     }
@@ -64,8 +63,7 @@ class ZeroShotModel:
         encoder: From clips to features.
         network: From noised features and texts to noise.
         head: From pooled texts to logits of liveliness.
-        mean: Of the features, D.
-        scale: One number that divides them once the mean is taken off.
+        scale: Of the features.
         text: Encoder of sentences.
         text_scale: Of what it answers.
         prior: What texts say of standardised features before the network does, or None.
@@ -78,8 +76,7 @@ class ZeroShotModel:
     encoder: Recognizer
     network: nn.Module
     head: nn.Module
-    mean: Tensor
-    scale: Tensor
+    scale: FeatureScale
     text: TextEncoder
     text_scale: TextScale
     prior: TextPrior | None
@@ -140,13 +137,12 @@ class ZeroShotModel:
 
     def standardised(self, features: Tensor) -> Tensor:
         """Features N L D as the matching network takes them."""
-        x: Tensor = (features.to(self.device) - self.mean) / self.scale
-        return x
+        return self.scale.applied(features.to(self.device))
 
     def noises(self, count: int, length: int, *, seed: int = 0, draw: int = 0) -> Tensor:
         """Noises R L D that all clips and classes share; they depend on (seed, draw) alone."""
         numbers = generator(seed, Stream.EVALUATE, draw)
-        return torch.randn(count, length, len(self.mean), generator=numbers).to(self.device)
+        return torch.randn(count, length, len(self.scale.mean), generator=numbers).to(self.device)
 
     @torch.no_grad()
     def errors(self, z: Tensor, texts: Texts, noises: Tensor) -> Tensor:
@@ -239,7 +235,7 @@ def load_zeroshot(
         head.load_state_dict(own["head"])
         network = MATCHERS[checkpoint.kind](**checkpoint.arguments)
         network.load_state_dict(own[""])
-        mean, scale = own["features"]["mean"], own["features"]["scale"]
+        scale = FeatureScale(**own["features"]).to(device)
         text_scale = TextScale(**own["texts"])
         prior = TextPrior(**own["prior"]).to(device) if own["prior"] else None
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -260,8 +256,7 @@ def load_zeroshot(
         encoder=recognizer_of(encoder, name=f"{name}, encoder", path=path, device=device),
         network=_ready(network, device),
         head=head.eval().requires_grad_(False),
-        mean=mean.to(device),
-        scale=scale.to(device),
+        scale=scale,
         text=sentences,
         text_scale=text_scale,
         prior=prior,

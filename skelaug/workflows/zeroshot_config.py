@@ -18,6 +18,7 @@ from skelaug.workflows.training_run import TrainingConfig, known
 from skelaug.workflows.zeroshot_features import Mode
 from skelaug.workflows.zeroshot_texts import Ask
 from skelaug.zeroshot.curriculum import CurriculumKind
+from skelaug.zeroshot.feature_scale import Standardise
 
 __all__ = [
     "PRESETS",
@@ -34,11 +35,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "curriculum": "blend",
         "ask": "mean",
         "prior": "ridge",
+        "standardise": "whiten",
         "error_step": 45,
         "recognizer": {
             "model": {"name": "kinematics"},
             "preparation": {"profile": "heading"},
-            "streams": ("joint", "joint_motion"),
             "optimisation": {
                 "steps": 200,
                 "batch": 32,
@@ -63,7 +64,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {
         "model": {"name": "cross-dit", "arguments": {"width": 768, "depth": 12, "heads": 12}},
         "spectral": "stream",
-        "standardise": False,
+        "standardise": "none",
         "recognizer": {
             "model": {"name": "shift-gcn"},
             "preparation": {"profile": "agcn"},
@@ -156,7 +157,8 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         encoder: A recognizer of the seen classes that was trained before, e.g. ``RUN/encoder``.
         recognizer: How one is trained in place of it.
         model: The matching network.
-        standardise: Whether features, and encoded texts, are centred and divided by one number.
+        standardise: Whether features are centred and divided by one number (``scale``), or made to
+            vary alike within classes (``whiten``); encoded texts are scaled with both.
         head_epochs: Updates of the kinematic head.
         diffusion_steps: T.
         error_step: t at which clips are matched.
@@ -184,7 +186,7 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
     encoder: str = ""
     recognizer: EncoderConfig = EncoderConfig()
     model: MatcherConfig = MatcherConfig()
-    standardise: bool = True
+    standardise: Standardise = "scale"
     head_epochs: NonNegativeInt = 500
     diffusion_steps: PositiveInt = 50
     error_step: NonNegativeInt = 25

@@ -25,12 +25,12 @@ from skelaug.workflows.zeroshot_texts import (
     ClassBank,
     TextScale,
     as_json,
-    centre_and_scale,
     teach_head,
 )
+from skelaug.zeroshot.feature_scale import FeatureScale
 from skelaug.zeroshot.text_prior import TextPrior
 
-__all__ = ["ZeroShotMaterial", "file_of", "standardisation", "taught_head"]
+__all__ = ["ZeroShotMaterial", "file_of", "taught_head"]
 
 
 def file_of(clips: TrainingClips) -> SequenceFile:
@@ -42,21 +42,6 @@ def file_of(clips: TrainingClips) -> SequenceFile:
     if not isinstance(clips.file, SequenceFile):
         raise UsageError(f"{clips.file.path}: expected a file of sequences, got one of images")
     return clips.file
-
-
-def standardisation(features: NDArray[np.float32], *, wanted: bool) -> tuple[Tensor, Tensor]:
-    """The mean of each feature, D, and one number that all are divided by: their deviation.
-
-    So a joint that hardly moves stays as quiet as it is beside a hand. The published code leaves
-    features as they are: mean 0, scale 1.
-
-    Args:
-        features: N L D of the clips that are learnt from.
-        wanted: Whether they are changed at all.
-    """
-    if not wanted:
-        return torch.zeros(features.shape[-1]), torch.ones(())
-    return centre_and_scale(torch.from_numpy(features).flatten(0, 1))
 
 
 def taught_head(
@@ -80,8 +65,7 @@ class ZeroShotMaterial:
         classes: Seen and unseen ones.
         encoder: From clips to features.
         features: Raw features of the training clips, N L D.
-        mean: Of the features, D.
-        scale: One number that divides them once the mean is taken off.
+        scale: Of the features.
         labels: Seen class of each clip, N, as places in `classes.seen`.
         parts: Which clips are learnt from.
         texts: Of all classes, seen ones first.
@@ -97,8 +81,7 @@ class ZeroShotMaterial:
     classes: SeenClasses
     encoder: Recognizer
     features: NDArray[np.float32]
-    mean: Tensor
-    scale: Tensor
+    scale: FeatureScale
     labels: NDArray[np.int64]
     parts: TeachingParts
     texts: Sequence[ClassTexts]
@@ -117,8 +100,7 @@ class ZeroShotMaterial:
     @property
     def z(self) -> Tensor:
         """Standardised features of all training clips, N L D."""
-        standard: Tensor = (torch.from_numpy(self.features) - self.mean) / self.scale
-        return standard
+        return self.scale.applied(torch.from_numpy(self.features))
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint says about encoder, texts and classes; plain JSON values."""

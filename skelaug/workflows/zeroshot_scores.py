@@ -203,12 +203,16 @@ def rival_scores(
     Args:
         model: Whose texts they are.
         asked: Clips of the test part.
-        features: Raw ones of the training clips, N L D.
+        features: Raw ones of the training clips, N L D; what is learnt from are these as the
+            matching network takes them.
         labels: Their classes.
         parts: Which of them are learnt from.
         seed: Of the alignment.
     """
-    x, tested = (own.reshape(len(own), -1) for own in (features, asked.features))
+    x, tested = (
+        model.standardised(torch.from_numpy(own)).flatten(1).cpu().numpy()
+        for own in (features, asked.features)
+    )
     texts = pooled_texts(model.text, model.descriptions, cast(Ask, model.told["ask"]))
     steps = int(model.told["rival_steps"])
     taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])

@@ -138,7 +138,7 @@ def test_force_trains_the_encoder_anew_and_other_settings_do_not_resume(unseen, 
     [
         ("method=tdsm",),
         ("prior=ridge",),
-        ("prior=ridge", "method=tdsm", "standardise=false"),
+        ("prior=ridge", "method=tdsm", "standardise=none"),
         (
             *("prior=ridge", "mode=temporal", "recognizer.model.name=kinematics"),
             "recognizer.model.arguments={}",
@@ -155,7 +155,7 @@ def test_every_method_trains_and_is_loaded_again(unseen, train, overrides):
     report = train("again", *overrides)
     assert report.skipped == 0
     model = load_zeroshot(unseen / "again")
-    features = np.zeros((2, model.checkpoint.arguments["positions"] or 1, len(model.mean)))
+    features = np.zeros((2, model.checkpoint.arguments["positions"] or 1, len(model.scale.mean)))
     errors = model.errors_of(features.astype(np.float32), model.texts(model.descriptions), draw=0)
     assert errors.shape == (2, 8)
     assert np.isfinite(errors).all()

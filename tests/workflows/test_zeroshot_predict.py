@@ -57,7 +57,7 @@ def test_answers_depend_neither_on_the_batch_nor_on_the_order_of_labels(predict)
 
 def test_odds_of_two_labels_do_not_depend_on_a_third(unseen):
     model = load_zeroshot(unseen / "run")
-    z = torch.randn(6, 1, len(model.mean), generator=torch.Generator().manual_seed(0))
+    z = torch.randn(6, 1, len(model.scale.mean), generator=torch.Generator().manual_seed(0))
     noises = model.noises(3, 1)
     whole = model.errors(z, model.texts(label_texts(LABELS, model)), noises)
     pair = model.errors(z, model.texts(label_texts(LABELS[:2], model)), noises)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from skelaug.text.descriptions import ClassTexts
 from skelaug.text.hashed import HashedEncoder
-from skelaug.workflows.zeroshot_material import standardisation
 from skelaug.workflows.zeroshot_texts import (
     ClassBank,
     TextScale,
@@ -89,20 +87,6 @@ def test_a_class_is_asked_with_its_sparse_text_or_with_the_mean_of_all() -> None
     np.testing.assert_allclose(pooled_texts(ENCODER, TEXTS, "mean"), mean.pooled, rtol=1e-5)
     sparse = ENCODER.encode([one.sparse for one in TEXTS]).pooled
     np.testing.assert_array_equal(pooled_texts(ENCODER, TEXTS, "sparse"), sparse)
-
-
-def test_features_are_centred_one_by_one_and_scaled_by_one_number() -> None:
-    features = np.random.default_rng(0).normal(3, 1, (500, 2, 4)).astype(np.float32)
-    features *= np.array([0.1, 1, 5, 1e-9], dtype=np.float32)
-    mean, scale = standardisation(features, wanted=True)
-    z = (torch.from_numpy(features) - mean) / scale
-    torch.testing.assert_close(z.mean(dim=(0, 1)), torch.zeros(4), rtol=0, atol=1e-5)
-    assert z.square().mean().item() == pytest.approx(1, rel=1e-4)
-    deviations = z.square().mean(dim=(0, 1)).sqrt()
-    assert (deviations[2] / deviations[1]).item() == pytest.approx(5, rel=0.1)
-    mean, scale = standardisation(features, wanted=False)
-    assert not mean.any()
-    assert scale.item() == 1
 
 
 def test_blended_texts_are_means_of_those_of_their_class() -> None:

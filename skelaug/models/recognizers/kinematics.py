@@ -1,14 +1,16 @@
-"""Where each joint is and how much it moves: features without weights, and a linear classifier.
+"""How far, how fast and whither joints move: features without weights, and a linear classifier.
 
 A network that is trained to tell a few classes apart forgets everything else: the features of its
 training clips shrink to one point per class, all equally far from each other (neural collapse,
 Papyan et al. 2020), and nothing is left that a description of another class could be matched with.
-Means over time of the coordinates, and of their distances from these means, keep it. Letters:
-n samples, c channels, t frames, v joints, m persons, s statistics.
+Statistics over time keep it. Where a joint is on average is left out: that says who acts and how
+they stand more than what they do. Letters: n samples, c channels, t frames, v joints, m persons,
+s statistics.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -20,15 +22,25 @@ from skelaug.shapes import check_shape
 
 __all__ = ["Kinematics"]
 
+_STATISTICS = 3
+
 
 class Kinematics(nn.Module):
-    """Means and mean absolute deviations over time of all channels, and a linear classifier.
+    """Three statistics over time of all channels, and a linear classifier.
+
+    Of a channel x with T frames and its change v, v_t = x_{t+1} - x_t and 0 in the last frame::
+
+        spread  1/T sum_t |x_t - mean(x)|
+        speed   1/T sum_t |v_t - mean(v)|
+        trend   1/T sum_t (x_t - mean(x)) sqrt(2) cos(pi (t + 1/2) / T)
+
+    The trend, the first coefficient of a cosine transform, alone tells a motion from its reverse.
 
     Args:
         parents: The tree of the joints.
         num_classes: Number of classes K.
         persons: Persons that the input has at most; any number is taken.
-        channels: Channels of the input; with streams of bones and motions they too are measured.
+        channels: Channels of the input; those of further streams are measured as well.
         moments: Moments L that a clip is divided into by `feature_sequence`.
     """
 
@@ -52,12 +64,12 @@ class Kinematics(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.joints, self.moments = channels, len(parents), moments
-        size = 2 * self.joints * channels
+        size = _STATISTICS * self.joints * channels
         self.norm = nn.BatchNorm1d(size)
         self.classify = nn.Linear(size, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Means over all frames, N D with D = 2 V C: means first, then deviations.
+        """The statistics, N D with D = 3 V C: spreads first, then speeds, then trends.
 
         A person whose every coordinate is zero is absent and does not count.
 
@@ -67,7 +79,7 @@ class Kinematics(nn.Module):
         return self._frames(x).mean(dim=1)
 
     def feature_sequence(self, x: Tensor) -> Tensor:
-        """Means over the frames of each moment, N L D; deviations stay those from the whole clip.
+        """What each moment adds to the statistics of the whole clip, N L D.
 
         Where L divides the number of frames, their mean over L is `features`.
 
@@ -88,5 +100,10 @@ class Kinematics(nn.Module):
         present = (x != 0).flatten(1, 3).any(dim=1).to(x.dtype)  # n m
         weight = present / present.sum(dim=1, keepdim=True).clamp(min=1)
         x = x.permute(0, 4, 2, 3, 1).flatten(3)  # n m t (v c)
-        deviation = (x - x.mean(dim=2, keepdim=True)).abs()
-        return (torch.cat([x, deviation], dim=3) * weight[:, :, None, None]).sum(dim=1)
+        length = x.shape[2]
+        change = F.pad(x.diff(dim=2), (0, 0, 0, 1))
+        away, change = (one - one.mean(dim=2, keepdim=True) for one in (x, change))
+        moments = (torch.arange(length, dtype=x.dtype, device=x.device) + 0.5) / length
+        wave = math.sqrt(2) * torch.cos(math.pi * moments)[:, None]
+        statistics = torch.cat([away.abs(), change.abs(), away * wave], dim=3)
+        return (statistics * weight[:, :, None, None]).sum(dim=1)

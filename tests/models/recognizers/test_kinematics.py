@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct
 from torch import Tensor
 
 from skelaug.models.recognizers.kinematics import Kinematics
@@ -25,32 +28,42 @@ def drawn(*shape: int, seed: int = 1) -> Tensor:
 
 def test_features_are_their_formula() -> None:
     x = drawn(2, 6, 9, 15, 1)
-    expected = np.empty((2, 2, 15, 6))
+    expected = np.empty((2, 3, 15, 6))
     for n, c, v in np.ndindex(2, 6, 15):
         course = x[n, c, :, v, 0].numpy()
-        expected[n, 0, v, c] = course.sum() / 9
-        expected[n, 1, v, c] = sum(abs(one - course.sum() / 9) for one in course) / 9
+        change = [*(after - before for before, after in pairwise(course)), 0.0]
+        expected[n, 0, v, c] = sum(abs(one - course.sum() / 9) for one in course) / 9
+        expected[n, 1, v, c] = sum(abs(one - sum(change) / 9) for one in change) / 9
+        expected[n, 2, v, c] = dct(course, norm="ortho")[1] / 3
     found = made(channels=6).features(x)
     np.testing.assert_allclose(found.numpy(), expected.reshape(2, -1), rtol=0, atol=1e-13)
 
 
-def test_the_order_of_frames_does_not_count() -> None:
+def test_a_motion_and_its_reverse_differ_in_the_sign_of_their_trends_alone() -> None:
     x = drawn(3, 3, 12, 15, 1)
-    shuffled = x[:, :, torch.randperm(12, generator=generator(2))]
-    torch.testing.assert_close(made().features(x), made().features(shuffled), rtol=0, atol=1e-13)
+    x[:, :, -1] = x[:, :, 0]  # else their changes have other means
+    forth, back = (made().features(one).view(3, 3, -1) for one in (x, x.flip(2)))
+    torch.testing.assert_close(back[:, :2], forth[:, :2], rtol=0, atol=1e-13)
+    torch.testing.assert_close(back[:, 2], -forth[:, 2], rtol=0, atol=1e-13)
+
+
+def test_where_joints_are_does_not_count() -> None:
+    x = drawn(3, 3, 12, 15, 1)
+    moved = x + drawn(3, 3, 1, 15, 1, seed=2)
+    torch.testing.assert_close(made().features(x), made().features(moved), rtol=0, atol=1e-13)
 
 
 def test_moments_add_up_to_the_clip() -> None:
     x, network = drawn(2, 3, 32, 15, 1), made()
     sequence = network.feature_sequence(x)
-    assert sequence.shape == (2, 8, 90)
+    assert sequence.shape == (2, 8, 135)
     torch.testing.assert_close(sequence.mean(dim=1), network.features(x), rtol=0, atol=1e-13)
     assert not torch.allclose(sequence[:, 0], sequence[:, 7])
 
 
 @pytest.mark.parametrize("frames", [1, 5, 33])
 def test_any_number_of_frames_has_as_many_moments(frames: int) -> None:
-    assert made().feature_sequence(drawn(2, 3, frames, 15, 1)).shape == (2, 8, 90)
+    assert made().feature_sequence(drawn(2, 3, frames, 15, 1)).shape == (2, 8, 135)
 
 
 def test_an_absent_person_does_not_count() -> None:
@@ -89,5 +102,5 @@ def test_weights_follow_the_names_of_joints_and_classes() -> None:
     assert "classify.weight" in carried.partly
     joint = carried.joints[0]
     ours, theirs = kinect.joints.index(joint), mocap.joints.index(joint)
-    weights = [n.classify.weight.view(2, 2, -1, 3) for n in (network, other)]
+    weights = [n.classify.weight.view(2, 3, -1, 3) for n in (network, other)]
     torch.testing.assert_close(weights[0][0, :, ours], weights[1][1, :, theirs], rtol=0, atol=0)
