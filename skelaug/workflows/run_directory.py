@@ -48,7 +48,7 @@ CONFIG, RECORD, MODEL, CARD, SCORES = (
     "scores.json",
 )
 IMAGES, MOTIONS, EXTRA, CONFUSION = "images.h5", "motions.h5", "extra.h5", "confusion.png"
-FEATURES, ENCODER = "features.npy", "encoder"
+FEATURES, ENCODER, VALIDATION = "features.npy", "encoder", "validation"
 FRAME_ESTIMATE = "frame_estimate.safetensors"
 _FILES = (
     CONFIG,
@@ -70,7 +70,7 @@ _FILES = (
     "timing.jsonl",
 )
 # a run without these has not come to anything
-_WORTH = (MODEL, CARD, "state.pt", "log.jsonl", f"{ENCODER}/state.pt")
+_WORTH = (MODEL, CARD, "state.pt", "log.jsonl", f"{ENCODER}/state.pt", f"{VALIDATION}/state.pt")
 # never change the result; of files it is the content that does, which the record holds
 _FREE = ("data", "noisy", "noise_model", "out", "checkpoint_every", "checkpoint_seconds")
 
@@ -170,6 +170,7 @@ class RunDirectory:
         self.features = path / FEATURES
         self.frame_estimate = path / FRAME_ESTIMATE
         self.encoder = path / ENCODER
+        self.validation = path / VALIDATION
 
     @property
     def is_finished(self) -> bool:
@@ -240,8 +241,9 @@ class RunDirectory:
         """Remove the files of an earlier run; others are left alone."""
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
-        if self.encoder.is_dir():
-            RunDirectory(self.encoder).clear()
+        for inner in (self.encoder, self.validation):
+            if inner.is_dir():
+                RunDirectory(inner).clear()
 
     def finish(self, card: str, scores: Mapping[str, Any]) -> None:
         """Remove what was prepared, write scores and card; the card marks a finished run."""

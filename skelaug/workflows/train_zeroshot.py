@@ -1,12 +1,14 @@
 """Train a zero-shot model, FDSM or TDSM: ``skelaug train zeroshot``.
 
 Stages, each of which a resumed run finds as it was left: a recognizer of the seen classes
-(``RUN/encoder``), whose features are what is matched; the features of its clips; the texts of the
-classes; the kinematic head; the matching network.
+(``RUN/encoder``), whose features are what is matched; the features of its clips; a matching network
+that some seen classes are held out from, which calibrates (``RUN/validation``); the texts of the
+classes; the kinematic head; the matching network that learns from all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skelaug.checkpoint import Checkpoint
+from skelaug.checkpoint import Checkpoint, load_checkpoint
 from skelaug.diffusion.parameterization import noised
 from skelaug.diffusion.schedule import scaled_linear_schedule
 from skelaug.errors import UsageError
@@ -31,12 +33,17 @@ from skelaug.text.descriptions import describe_classes
 from skelaug.text.encoder import TextEncoder, open_encoder
 from skelaug.workflows.provenance import file_hashes
 from skelaug.workflows.recognizer import Recognizer, load_recognizer, recognizer_of
-from skelaug.workflows.run_directory import RunDirectory
+from skelaug.workflows.run_directory import MODEL, RunDirectory
 from skelaug.workflows.train_recognizer import TrainRecognizerConfig, recognizer_plan
 from skelaug.workflows.training_clips import TrainingClips
 from skelaug.workflows.training_run import Plan, TrainReport, conduct, run_plan
 from skelaug.workflows.zeroshot import companions
-from skelaug.workflows.zeroshot_classes import SeenClasses, seen_classes, teaching_parts
+from skelaug.workflows.zeroshot_classes import (
+    SeenClasses,
+    TeachingParts,
+    seen_classes,
+    teaching_parts,
+)
 from skelaug.workflows.zeroshot_config import PRESETS, EncoderConfig, TrainZeroshotConfig
 from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
 from skelaug.workflows.zeroshot_material import (
@@ -44,7 +51,7 @@ from skelaug.workflows.zeroshot_material import (
     file_of,
     taught_head,
 )
-from skelaug.workflows.zeroshot_scores import finished, judge
+from skelaug.workflows.zeroshot_scores import calibrate, finished, judge
 from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences, encoded
 from skelaug.zeroshot.curriculum import Curriculum
 from skelaug.zeroshot.feature_scale import fit_scale
@@ -90,27 +97,8 @@ def run(
             f"{told[0]}: expected texts of one token each, got words; add --set words=false, or "
             f"--set curriculum=cosine --set ask=sparse"
         )
-    source = _Source(config)
-    plan: Plan[ZeroShotMaterial] = Plan(
-        what="zeroshot",
-        prepare=source.prepare,
-        stand_in=source.stand_in,
-        network=source.network,
-        batches=partial(_batches, config),
-        loss=partial(_loss, config),
-        meta={},
-        inputs=source.inputs(),
-        evaluate=partial(judge, seed=config.seed),
-        evaluate_every=config.validate_every if config.validation_classes else 0,
-        conclude=finished,
-        narrow=source.narrow,
-        check=source.check,
-        companions=lambda own: companions(
-            own.encoder, own.head, own.scale, own.text_scale, own.prior
-        ),
-    )
     return run_plan(
-        plan,
+        _plan(config, _Source(config)),
         config,
         resume=resume,
         force=force,
@@ -120,16 +108,53 @@ def run(
     )
 
 
-class _Source:
-    """Classes, texts and encoder of one training."""
+def _plan(config: TrainZeroshotConfig, source: _Source) -> Plan[ZeroShotMaterial]:
+    return Plan(
+        what="zeroshot",
+        prepare=source.prepare,
+        stand_in=source.stand_in,
+        network=source.network,
+        batches=partial(_batches, config),
+        loss=partial(_loss, config),
+        meta={},
+        inputs=source.inputs(),
+        evaluate=partial(judge, seed=config.seed),
+        evaluate_every=config.validate_every if source.holds_out else 0,
+        conclude=finished,
+        narrow=source.narrow,
+        check=source.check,
+        companions=lambda own: companions(
+            own.encoder, own.head, own.scale, own.text_scale, own.prior
+        ),
+    )
 
-    def __init__(self, config: TrainZeroshotConfig) -> None:
+
+class _Source:
+    """Classes, texts and encoder of one training.
+
+    Args:
+        config: Its settings.
+        encoder: One that is trained already.
+    """
+
+    def __init__(self, config: TrainZeroshotConfig, encoder: Recognizer | None = None) -> None:
         self.config = config
+        self.encoder = encoder
 
     @cached_property
     def text(self) -> TextEncoder:
         """The encoder of sentences."""
         return open_encoder(self.config.text)
+
+    @property
+    def refits(self) -> bool:
+        """Whether another run, which holds classes out, comes first."""
+        return self.config.refit and self.config.validation_classes > 0
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether classes are held out from what this run learns."""
+        return self.config.validation_classes > 0 and not self.config.refit
 
     def inputs(self) -> dict[str, str]:
         """SHA-256 of further files that decide the result."""
@@ -179,7 +204,21 @@ class _Source:
             cached_features(encoder, file_of(clips), rows, config.mode, directory, progress)
         place.wait()
         features = cached_features(encoder, file_of(clips), rows, config.mode, directory)
-        return self._material(clips, encoder, features)
+        calibration = {}
+        if self.refits:
+            calibration = self._calibration(encoder, directory, place, progress)
+        return self._material(clips, encoder, features, calibration=calibration)
+
+    def _calibration(
+        self, encoder: Recognizer, directory: RunDirectory, place: Place, progress: Progress
+    ) -> dict[str, float]:
+        """What a run that holds classes out finds."""
+        config = self.config.model_copy(update={"out": directory.validation, "refit": False})
+        plan = replace(_plan(config, _Source(config, encoder)), conclude=calibrate)
+        conduct(plan, config, place=place, resume=True, progress=progress)
+        place.wait()
+        found = load_checkpoint(directory.validation / MODEL).meta["zeroshot"]
+        return {key: float(found[key]) for key in ("temperature", "constant")}
 
     def stand_in(self, clips: TrainingClips, count: int) -> ZeroShotMaterial:
         """Random features of the right size."""
@@ -217,6 +256,7 @@ class _Source:
         encoder: Recognizer,
         features: NDArray[np.float32],
         head_epochs: int | None = None,
+        calibration: Mapping[str, float] | None = None,
     ) -> ZeroShotMaterial:
         config, classes = self.config, self.classes(clips)
         names = (*classes.seen, *classes.unseen)
@@ -230,6 +270,8 @@ class _Source:
         labels = np.array([place_of[int(label)] for label in clips.labels], dtype=np.int64)
         shares = {"classes": config.validation_classes, "clips": config.validation_clips}
         parts = teaching_parts(labels, **shares, seed=config.seed)
+        if self.refits:
+            parts = TeachingParts.whole(len(labels))
         epochs = config.head_epochs if head_epochs is None else head_epochs
         head = taught_head(self.text, texts, epochs=epochs, seed=config.seed)
         taught = parts.taught
@@ -269,6 +311,8 @@ class _Source:
                 "seed": config.seed,
                 "rival_steps": config.rival_steps,
                 "validation": {**shares, "seed": config.seed},
+                "refit": self.refits,
+                **(calibration or {}),
                 "held": [classes.seen[place] for place in parts.held_classes],
             },
         )
@@ -276,6 +320,8 @@ class _Source:
     def _encoder(
         self, clips: TrainingClips, directory: RunDirectory, place: Place, progress: Progress
     ) -> Recognizer:
+        if self.encoder is not None:
+            return self.encoder
         if self.config.encoder:
             return self._given(clips, place.device)
         config = self._encoder_config(directory.encoder)

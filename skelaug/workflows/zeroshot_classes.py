@@ -99,6 +99,12 @@ class TeachingParts:
     held: NDArray[np.int64]
     held_classes: NDArray[np.int64]
 
+    @classmethod
+    def whole(cls, count: int) -> TeachingParts:
+        """All of so many clips are learnt from."""
+        none = np.empty(0, dtype=np.int64)
+        return cls(np.arange(count), none, none, none)
+
 
 def teaching_parts(
     labels: NDArray[np.integer], *, classes: float, clips: float, seed: int

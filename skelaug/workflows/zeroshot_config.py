@@ -50,9 +50,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             },
         },
         "optimisation": {
-            "steps": 150,
+            "steps": 100,
             "batch": 256,
-            "lr": 1e-3,
+            "lr": 2e-4,
             "warmup": 50,
             "decay": "cosine",
             "weight_decay": 0.01,
@@ -60,6 +60,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "ema_decay": 0.99,
         },
         "validate_every": 50,
+        "refit": True,
     },
     "paper": {
         "model": {"name": "cross-dit", "arguments": {"width": 768, "depth": 12, "heads": 12}},
@@ -166,6 +167,9 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
         validation_classes: Share of the seen classes that the matching network does not learn; they
             choose among its weights, and the calibration. 0 takes the last weights. A learnt
             encoder has met them, which makes them look a little easier than unseen classes.
+        refit: Whether a second network then learns from all seen classes, for as many updates, and
+            keeps its last weights; temperature and constant are those of the first one, which
+            stays in ``RUN/validation``.
         validation_clips: Share of the other classes' clips that it does not learn.
         validate_every: Updates from one validation to the next.
         rival_steps: Updates of the rival that aligns autoencoders.
@@ -194,4 +198,5 @@ class TrainZeroshotConfig(TrainingConfig, frozen=True, extra="forbid"):
     validation_classes: float = Field(default=0.15, ge=0.0, lt=1.0)
     validation_clips: float = Field(default=0.1, ge=0.0, lt=1.0)
     validate_every: PositiveInt = 200
+    refit: bool = False
     rival_steps: NonNegativeInt = 600

@@ -25,17 +25,18 @@ from skelaug.progress import Progress
 from skelaug.seeds import Stream, generator
 from skelaug.workflows.run_directory import CONFUSION, RunDirectory
 from skelaug.workflows.zeroshot import ZeroShotModel, load_zeroshot
-from skelaug.workflows.zeroshot_classes import TeachingParts
+from skelaug.workflows.zeroshot_classes import TeachingParts, teaching_parts
 from skelaug.workflows.zeroshot_features import features_of
 from skelaug.workflows.zeroshot_material import ZeroShotMaterial, file_of
 from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
-from skelaug.zeroshot.alignment import fit_alignment
+from skelaug.zeroshot.alignment import Alignment, fit_alignment
 from skelaug.zeroshot.noise_error import fit_temperature, noise_errors
-from skelaug.zeroshot.ridge import fit_ridge
+from skelaug.zeroshot.ridge import RidgeMap, fit_ridge
 from skelaug.zeroshot.text_prior import around
 
 __all__ = [
     "Asked",
+    "calibrate",
     "calibrations",
     "finished",
     "gathered",
@@ -206,7 +207,7 @@ def rival_scores(
         features: Raw ones of the training clips, N L D; what is learnt from are these as the
             matching network takes them.
         labels: Their classes.
-        parts: Which of them are learnt from.
+        parts: Which of them are learnt from; where the model is refitted, at first.
         seed: Of the alignment.
     """
     x, tested = (
@@ -216,26 +217,39 @@ def rival_scores(
     texts = pooled_texts(model.text, model.descriptions, cast(Ask, model.told["ask"]))
     steps = int(model.told["rival_steps"])
     taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
-    ridge = fit_ridge(x[taught], labels[taught], texts)
-    alignment = fit_alignment(x[taught], labels[taught], texts, seed=seed, steps=steps)
-    is_learnt = model.is_learnt
+    is_held = np.isin(np.arange(asked.num_seen), parts.held_classes)
+    rivals: dict[str, Callable[[Rows], RidgeMap | Alignment]] = {
+        "ridge": lambda rows: fit_ridge(x[rows], labels[rows], texts),
+        "alignment": lambda rows: fit_alignment(
+            x[rows], labels[rows], texts, seed=seed, steps=steps
+        ),
+    }
     found = {}
-    for name, rival in (("ridge", ridge), ("alignment", alignment)):
-        constant = 0.0
+    for name, fitted in rivals.items():
+        rival, constant = fitted(taught), 0.0
         if len(parts.kept) and len(parts.held):
             own = rival.scores(x[kept], texts[: asked.num_seen])
-            constant = choose_constant(own, labels[kept], is_learnt[: asked.num_seen])
-        found[name] = scored(rival.scores(tested, texts), asked, is_learnt, constant)
+            constant = choose_constant(own, labels[kept], ~is_held)
+        if model.told["refit"]:
+            rival = fitted(np.arange(len(x)))
+        found[name] = scored(rival.scores(tested, texts), asked, model.is_learnt, constant)
     return found
+
+
+def calibrate(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
+    """Temperature and constant of the finished model, written into it; nothing is tested."""
+    del progress
+    model = load_zeroshot(directory.model, text=own.text.name, device=own.encoder.device)
+    temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
+    _write_calibration(directory, {"temperature": temperature, "constant": constant})
+    return {}
 
 
 def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
     """Calibrate the finished model, and test it once: chosen and last weights beside the rivals."""
-    device = own.encoder.device
-    model = load_zeroshot(directory.model, text=own.text.name, device=device)
-    temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
-    _write_calibration(directory, {"temperature": temperature, "constant": constant})
-    model = load_zeroshot(directory.model, text=own.text.name, device=device)
+    if not own.settings["refit"]:
+        calibrate(own, directory, progress)
+    model = load_zeroshot(directory.model, text=own.text.name, device=own.encoder.device)
     file = file_of(own.clips)
     rows = tested_rows(file, own.clips.split.test, own.classes.unseen)
     asked = gathered(model, file, rows, progress)
@@ -244,18 +258,21 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     scores = -_all_errors(model, asked, progress)
     state = load_state(directory.path / STATE)
     last = model.with_weights({**state["network"], **state["average"]})
-    _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
+    last_constant = model.constant
+    if not own.settings["refit"]:
+        _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
     last_scores = -last.errors_of(asked.features, last.texts(last.descriptions), draw=0)
     names = [one.name for one in model.descriptions]
     seed = int(own.settings["seed"])
-    rivals = rival_scores(model, asked, own.features, own.labels, own.parts, seed=seed)
+    parts = teaching_parts(own.labels, **own.settings["validation"])
+    rivals = rival_scores(model, asked, own.features, own.labels, parts, seed=seed)
     table = unseen_table(scores, asked)
     _draw_confusion(directory, table, names[asked.num_seen :])
     unseen = names[asked.num_seen :]
     return {
         "unseen_clips": int(asked.is_unseen.sum()),
         "chance": 1 / len(unseen),
-        **scored(scores, asked, model.is_learnt, constant),
+        **scored(scores, asked, model.is_learnt, model.constant),
         "last_step": scored(last_scores, asked, model.is_learnt, last_constant),
         **rivals,
         "classes": dict(zip(unseen, class_accuracy(table).tolist(), strict=True)),

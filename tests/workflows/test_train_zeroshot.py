@@ -116,6 +116,49 @@ def test_a_resumed_run_equals_an_uninterrupted_one(unseen, train, monkeypatch):
         assert (unseen / "again" / name).read_text() == (unseen / "run" / name).read_text()
 
 
+def test_a_refitted_model_learns_from_all_classes_and_is_calibrated_by_held_out_ones(unseen, train):
+    train("again", "refit=true")
+    train("whole", "validation_classes=0")
+    same(weights(unseen / "again"), weights(unseen / "whole"))
+    model, first = load_zeroshot(unseen / "again"), load_zeroshot(unseen / "run")
+    same(weights(unseen / "again" / "validation"), weights(unseen / "run"))
+    assert (model.temperature, model.constant) == (first.temperature, first.constant)
+    assert model.temperature != 1
+    assert model.told["held"] == []
+    assert model.is_learnt.sum() == len(model.told["seen"])
+    scores = json.loads((unseen / "again" / "scores.json").read_text())
+    assert not (unseen / "again" / "validation" / "scores.json").exists()
+    whole = json.loads((unseen / "whole" / "scores.json").read_text())
+    for one, other in ((scores, whole), (scores["ridge"], whole["ridge"])):
+        assert one["unseen_accuracy"] == other["unseen_accuracy"]
+
+
+def test_a_refitting_run_that_stops_while_it_validates_goes_on(unseen, train, monkeypatch):
+    original = workflow._batches
+
+    def interrupting(config, own, batch):
+        batches = original(config, own, batch)
+
+        def one(step):
+            if step == 3:
+                signal.raise_signal(signal.SIGINT)
+            return batches(step)
+
+        return one
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, "_batches", interrupting)
+        with pytest.raises(InterruptedRunError, match="--resume"):
+            train("again", "refit=true")
+    assert not (unseen / "again" / "state.pt").exists()
+    with pytest.raises(UsageError, match="--resume"):
+        train("again", "refit=true")
+    train("again", "refit=true", resume=True)
+    train("straight", "refit=true")
+    same(weights(unseen / "again"), weights(unseen / "straight"))
+    assert load_zeroshot(unseen / "again").constant == load_zeroshot(unseen / "straight").constant
+
+
 def test_a_given_encoder_is_used_as_it_is(unseen, train):
     report = train("again", f"encoder={unseen / 'run' / 'encoder'}")
     assert not (unseen / "again" / "encoder").exists()
