@@ -1,8 +1,8 @@
 """Zero-shot recognition on UTD-MHAD and NW-UCLA, in the form of FDSM's tables (Zhou et al. 2026).
 
     python pipelines/table_zeroshot.py utd.h5 ucla.h5 --out runs/zeroshot
-    python pipelines/table_zeroshot.py utd.h5 ucla.h5 --out runs/zeroshot --seeds 3 --variants ablation
-    python pipelines/table_zeroshot.py utd.h5 ucla.h5 --out runs/zeroshot --seeds 3 --variants modes
+    python pipelines/table_zeroshot.py utd.h5 ucla.h5 --out runs/zeroshot --variants ablation
+    python pipelines/table_zeroshot.py utd.h5 ucla.h5 --out runs/zeroshot --variants modes
 
 For each published split of a file's classes, accuracy in % among the unseen classes of the test
 performers, and of "main" also the harmonic mean of seen and unseen accuracy among all classes: mean
