@@ -135,16 +135,23 @@ class _Source:
     Args:
         config: Its settings.
         encoder: One that is trained already.
+        text: The encoder of sentences, if it is open already.
     """
 
-    def __init__(self, config: TrainZeroshotConfig, encoder: Recognizer | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainZeroshotConfig,
+        encoder: Recognizer | None = None,
+        text: TextEncoder | None = None,
+    ) -> None:
         self.config = config
         self.encoder = encoder
+        self._text = text
 
     @cached_property
     def text(self) -> TextEncoder:
         """The encoder of sentences."""
-        return open_encoder(self.config.text)
+        return self._text or open_encoder(self.config.text)
 
     @property
     def refits(self) -> bool:
@@ -214,7 +221,7 @@ class _Source:
     ) -> dict[str, float]:
         """What a run that holds classes out finds."""
         config = self.config.model_copy(update={"out": directory.validation, "refit": False})
-        plan = replace(_plan(config, _Source(config, encoder)), conclude=calibrate)
+        plan = replace(_plan(config, _Source(config, encoder, self.text)), conclude=calibrate)
         conduct(plan, config, place=place, resume=True, progress=progress)
         place.wait()
         found = load_checkpoint(directory.validation / MODEL).meta["zeroshot"]

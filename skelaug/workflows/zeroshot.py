@@ -199,14 +199,14 @@ class ClipMatcher(nn.Module):
 
 
 def load_zeroshot(
-    name_or_path: str | Path, *, text: str = "", device: torch.device | None = None
+    name_or_path: str | Path, *, text: str | TextEncoder = "", device: torch.device | None = None
 ) -> ZeroShotModel:
     """The zero-shot model of a run directory or a safetensors file.
 
     Args:
         name_or_path: What the user calls it.
         text: Encoder of sentences in place of the one it was trained with, e.g. another path of the
-            same file.
+            same file; or that one, opened already.
         device: Where to compute; the CPU by default.
 
     Raises:
@@ -243,7 +243,7 @@ def load_zeroshot(
             f"{name}: the weights do not fit a network {checkpoint.kind!r} of this version of "
             f"skelaug; train the model again"
         ) from error
-    sentences = open_encoder(text or told["text"])
+    sentences = open_encoder(text or told["text"]) if isinstance(text, str) else text
     if sentences.size != int(told["text_features"]):
         raise DataError(
             f"{name}: expected a text encoder of {told['text_features']} features such as "

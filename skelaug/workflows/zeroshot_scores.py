@@ -239,7 +239,7 @@ def rival_scores(
 def calibrate(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress) -> dict[str, Any]:
     """Temperature and constant of the finished model, written into it; nothing is tested."""
     del progress
-    model = load_zeroshot(directory.model, text=own.text.name, device=own.encoder.device)
+    model = load_zeroshot(directory.model, text=own.text, device=own.encoder.device)
     temperature, constant = calibrations(lambda rows: _seen_scores(model, own, rows), own)
     _write_calibration(directory, {"temperature": temperature, "constant": constant})
     return {}
@@ -249,19 +249,19 @@ def finished(own: ZeroShotMaterial, directory: RunDirectory, progress: Progress)
     """Calibrate the finished model, and test it once: chosen and last weights beside the rivals."""
     if not own.settings["refit"]:
         calibrate(own, directory, progress)
-    model = load_zeroshot(directory.model, text=own.text.name, device=own.encoder.device)
+    model = load_zeroshot(directory.model, text=own.text, device=own.encoder.device)
     file = file_of(own.clips)
     rows = tested_rows(file, own.clips.split.test, own.classes.unseen)
     asked = gathered(model, file, rows, progress)
     if not len(asked.labels) or not asked.is_unseen.any():
         return {}
     scores = -_all_errors(model, asked, progress)
-    state = load_state(directory.path / STATE)
-    last = model.with_weights({**state["network"], **state["average"]})
-    last_constant = model.constant
-    if not own.settings["refit"]:
+    last_scores, last_constant = scores, model.constant
+    if len(own.parts.held):  # else the last weights are the ones that were kept
+        state = load_state(directory.path / STATE)
+        last = model.with_weights({**state["network"], **state["average"]})
         _, last_constant = calibrations(lambda rows: _seen_scores(last, own, rows), own)
-    last_scores = -last.errors_of(asked.features, last.texts(last.descriptions), draw=0)
+        last_scores = -_all_errors(last, asked, progress)
     names = [one.name for one in model.descriptions]
     seed = int(own.settings["seed"])
     parts = teaching_parts(own.labels, **own.settings["validation"])
