@@ -66,7 +66,8 @@ def _clips(path: Path, split: str, classes: str) -> tuple[Tensor, NDArray[np.int
         seen = set(class_split(classes).seen if classes else file.classes)
         names = [name for name in file.classes if name in seen]
         rows = split_clips(file, split).train if split else np.arange(len(file))
-        rows = [int(row) for row in rows if file.classes[int(file.labels[row])] in seen]
+        known = [row for row in rows.tolist() if file.labels[row] >= 0]
+        rows = [row for row in known if file.classes[int(file.labels[row])] in seen]
         clips = [profile.fit(profile.place(file[row]), profile.frames) for row in rows]
         labels = [names.index(file.classes[int(file.labels[row])]) for row in rows]
     x = torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 3, 2)

@@ -84,7 +84,8 @@ def main() -> None:
     parser.add_argument("ucla", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--variants", choices=[*VARIANTS], default="main")
-    parser.add_argument("--splits", nargs="*", default=[], help="some alone; all by default")
+    names = [name for own in SPLITS.values() for name in own]
+    parser.add_argument("--splits", nargs="*", choices=names, default=names, help="some alone")
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     variants = VARIANTS[options.variants]
@@ -94,7 +95,7 @@ def main() -> None:
     found = []
     for key, splits in SPLITS.items():
         for split in splits:
-            if options.splits and split not in options.splits:
+            if split not in options.splits:
                 continue
             data = getattr(options, key)
             found.append(_found(options, data, split, variants, measures))

@@ -175,8 +175,10 @@ def train(
     are not learnt, whitened within classes (--set standardise=scale leaves that out); --set
     recognizer.model.name=shift-gcn takes learnt ones, --set mode=temporal keeps them along time.
     The network begins at what a ridge map expects of a text, which --set prior=none leaves out.
-    --set validation_classes=0 learns from all seen classes, but then nothing calibrates
-    probabilities. At its end it is tested on the test clips of unseen classes beside two rivals.
+    A first network, in RUN/validation, is calibrated on seen classes that are held out from it; the
+    second learns from all of them (--set refit=false keeps to the first). --set
+    validation_classes=0 leaves the first one out, and nothing calibrates probabilities. At its end
+    it is tested on the test clips of unseen classes beside two rivals.
 
     With --dry-run a few steps are measured and nothing is written. On several devices:
     torchrun --nproc-per-node 8 -m skelaug train diffusion DATA.h5 --out RUN.

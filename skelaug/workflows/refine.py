@@ -175,6 +175,12 @@ class _Job:
         """One corrector, or one for each sample that is to be drawn."""
         config, file = self.config, self.file
         if not self.needs_model:
+            given = {"--model": config.model, "--steps": config.steps}
+            self.warnings += [
+                f"{name} counts for nothing with --method {config.method}"
+                for name, value in given.items()
+                if value
+            ]
             return [filtering(config.method)]
         try:
             return self._models()

@@ -52,6 +52,8 @@ class PoseTrack:
     performer: int = UNKNOWN
 
 
+_NOBODY = "no joint was measured"
+
 Corrector = Callable[[Sequence[PoseTrack]], Sequence[NDArray[np.floating]]]
 """From persons to their refined poses, T V 3 about the root."""
 
@@ -132,6 +134,8 @@ def refine_clips(
     tracks: dict[tuple[int, int], PoseTrack] = {}
     rejected: dict[int, list[Rejection]] = defaultdict(list)
     for row, clip in clips.items():
+        if not clip.present.any():
+            rejected[row].append(Rejection(name=clip.name, reason=_NOBODY))
         for slot in np.flatnonzero(clip.present & (clip.num_frames > 1)).tolist():
             fault = _fault(clip, slot, reads_keypoints=reads_keypoints)
             if fault:
@@ -214,7 +218,10 @@ def _add_plausibility(
 
 def _fault(clip: SkeletonSequence, slot: int, *, reads_keypoints: bool) -> str:
     """Why a person cannot be refined; empty if it can."""
-    missing = int((~np.isfinite(clip.positions[:, slot]).all(axis=-1)).sum())
+    known = np.isfinite(clip.positions[:, slot]).all(axis=-1)
+    missing = int((~known).sum())
+    if not known.any():
+        return _NOBODY
     if missing:
         return f"{missing} joints are missing; fill them first with `skelaug impute`"
     if not reads_keypoints:

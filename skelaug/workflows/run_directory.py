@@ -20,7 +20,8 @@
     ├── motions.h5          prepared positions of the training clips; removed at the end
     ├── extra.h5            the same of further clips, synthetic ones; removed at the end
     ├── features.npy        of a zero-shot model: features of its clips; removed at the end
-    └── encoder/            of a zero-shot model: the run of the recognizer that makes them
+    ├── encoder/            of a zero-shot model: the run of the recognizer that makes them
+    └── validation/         of a zero-shot model: the run whose held-out classes calibrate it
 """
 
 from __future__ import annotations

@@ -90,6 +90,11 @@ def run(
             f"error_step: expected one of the {config.diffusion_steps} diffusion steps, 0 to "
             f"{config.diffusion_steps - 1}, got {config.error_step}"
         )
+    if force and config.encoder and _lies_in(Path(config.encoder), config.out):
+        raise UsageError(
+            f"encoder={config.encoder}: expected one outside {config.out}, which --force replaces; "
+            f"choose another --out"
+        )
     mixed = {"curriculum": "blend", "ask": "mean"}
     told = [f"{key}={value}" for key, value in mixed.items() if getattr(config, key) == value]
     if told and config.words and config.method == "fdsm":
@@ -119,7 +124,8 @@ def _plan(config: TrainZeroshotConfig, source: _Source) -> Plan[ZeroShotMaterial
         meta={},
         inputs=source.inputs(),
         evaluate=partial(judge, seed=config.seed),
-        evaluate_every=config.validate_every if source.holds_out else 0,
+        evaluate_every=config.validate_every if config.validation_classes else 0,
+        rounds=2 if config.refit and config.validation_classes else 1,
         conclude=finished,
         narrow=source.narrow,
         check=source.check,
@@ -135,6 +141,7 @@ class _Source:
     Args:
         config: Its settings.
         encoder: One that is trained already.
+        features: Of the clips, by that encoder.
         text: The encoder of sentences, if it is open already.
     """
 
@@ -142,10 +149,12 @@ class _Source:
         self,
         config: TrainZeroshotConfig,
         encoder: Recognizer | None = None,
+        features: NDArray[np.float32] | None = None,
         text: TextEncoder | None = None,
     ) -> None:
         self.config = config
         self.encoder = encoder
+        self.features = features
         self._text = text
 
     @cached_property
@@ -154,14 +163,14 @@ class _Source:
         return self._text or open_encoder(self.config.text)
 
     @property
-    def refits(self) -> bool:
-        """Whether another run, which holds classes out, comes first."""
-        return self.config.refit and self.config.validation_classes > 0
+    def _shares(self) -> dict[str, Any]:
+        config = self.config
+        shares = {"classes": config.validation_classes, "clips": config.validation_clips}
+        return {**shares, "seed": config.seed}
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether classes are held out from what this run learns."""
-        return self.config.validation_classes > 0 and not self.config.refit
+    def _parts(self, labels: NDArray[np.integer]) -> TeachingParts:
+        """Which clips calibrate, if only at first, and which are learnt from."""
+        return teaching_parts(labels, **self._shares)
 
     def inputs(self) -> dict[str, str]:
         """SHA-256 of further files that decide the result."""
@@ -186,14 +195,18 @@ class _Source:
         """Warnings.
 
         Raises:
-            UsageError: The given encoder has learnt unseen classes.
+            UsageError: The given encoder has learnt unseen classes, or there are too few clips.
         """
         if self.config.encoder:
             self._given(clips)
-        found = teaching_parts(
-            clips.labels, classes=self.config.validation_classes, clips=0, seed=0
-        )
-        if len(found.held):
+        parts = self._parts(clips.labels)
+        taught = np.unique(clips.labels[parts.taught], return_counts=True)[1]
+        if self.config.standardise == "whiten" and taught.max() < 2:
+            raise UsageError(
+                "standardise=whiten: expected two clips or more of a class to learn from, got one "
+                "of each; add --set standardise=scale"
+            )
+        if len(parts.held):
             return []
         return [
             "no seen class is held out, so the last weights are kept and probabilities are not "
@@ -206,22 +219,30 @@ class _Source:
         """The features and texts of the seen classes."""
         config = self.config
         encoder = self._encoder(clips, directory, place, progress)
-        rows = clips.rows.tolist()
-        if place.is_first:
-            cached_features(encoder, file_of(clips), rows, config.mode, directory, progress)
-        place.wait()
-        features = cached_features(encoder, file_of(clips), rows, config.mode, directory)
+        features = self.features
+        if features is None:
+            rows = clips.rows.tolist()
+            if place.is_first:
+                cached_features(encoder, file_of(clips), rows, config.mode, directory, progress)
+            place.wait()
+            features = cached_features(encoder, file_of(clips), rows, config.mode, directory)
         calibration = {}
-        if self.refits:
-            calibration = self._calibration(encoder, directory, place, progress)
+        if config.refit and len(self._parts(clips.labels).held):
+            calibration = self._calibration(encoder, features, directory, place, progress)
         return self._material(clips, encoder, features, calibration=calibration)
 
     def _calibration(
-        self, encoder: Recognizer, directory: RunDirectory, place: Place, progress: Progress
+        self,
+        encoder: Recognizer,
+        features: NDArray[np.float32],
+        directory: RunDirectory,
+        place: Place,
+        progress: Progress,
     ) -> dict[str, float]:
         """What a run that holds classes out finds."""
         config = self.config.model_copy(update={"out": directory.validation, "refit": False})
-        plan = replace(_plan(config, _Source(config, encoder, self.text)), conclude=calibrate)
+        source = _Source(config, encoder, features, self.text)
+        plan = replace(_plan(config, source), conclude=calibrate)
         conduct(plan, config, place=place, resume=True, progress=progress)
         place.wait()
         found = load_checkpoint(directory.validation / MODEL).meta["zeroshot"]
@@ -275,9 +296,9 @@ class _Source:
         ]
         place_of = {clips.classes.index(name): place for place, name in enumerate(classes.seen)}
         labels = np.array([place_of[int(label)] for label in clips.labels], dtype=np.int64)
-        shares = {"classes": config.validation_classes, "clips": config.validation_clips}
-        parts = teaching_parts(labels, **shares, seed=config.seed)
-        if self.refits:
+        parts = self._parts(labels)
+        refit = config.refit and len(parts.held) > 0
+        if refit:
             parts = TeachingParts.whole(len(labels))
         epochs = config.head_epochs if head_epochs is None else head_epochs
         head = taught_head(self.text, texts, epochs=epochs, seed=config.seed)
@@ -317,8 +338,9 @@ class _Source:
                 "noises": config.noises,
                 "seed": config.seed,
                 "rival_steps": config.rival_steps,
-                "validation": {**shares, "seed": config.seed},
-                "refit": self.refits,
+                "standardise": config.standardise,
+                "validation": self._shares,
+                "refit": refit,
                 **(calibration or {}),
                 "held": [classes.seen[place] for place in parts.held_classes],
             },
@@ -358,6 +380,10 @@ class _Source:
         }
         own = {key: getattr(config.recognizer, key) for key in EncoderConfig.model_fields}
         return TrainRecognizerConfig(out=out, **shared, **own)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _of_seen(names: tuple[str, ...], clips: TrainingClips) -> TrainingClips:

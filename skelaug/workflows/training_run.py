@@ -107,6 +107,7 @@ class Plan(Generic[M]):
         samples: Samples of one epoch; None = as many as there are clips.
         narrow: Leaves out clips that may not take part, or None.
         companions: From the material to tensors that the checkpoint carries too, or None.
+        rounds: Trainings of that length that are made, which an estimate of the time counts.
     """
 
     what: str
@@ -125,6 +126,7 @@ class Plan(Generic[M]):
     samples: Callable[[TrainingClips], int] | None = None
     narrow: Callable[[TrainingClips], TrainingClips] | None = None
     companions: Callable[[M], Mapping[str, Tensor]] | None = None
+    rounds: int = 1
 
 
 class TrainReport(BaseModel, frozen=True):
@@ -355,7 +357,7 @@ def _rehearse(
         start=start,
         dry_run=True,
         steps_per_second=1 / seconds,
-        estimated_seconds=round(config.optimisation.steps * seconds, 3),
+        estimated_seconds=round(plan.rounds * config.optimisation.steps * seconds, 3),
     )
 
 

@@ -115,7 +115,7 @@ def teaching_parts(
         labels: Class of each clip of a seen class, N.
         classes: Share of the classes, rounded, but at least two, and two are left; 0 sets none
             aside, clips neither.
-        clips: Share of the clips of each other class, at least one.
+        clips: Share of the clips of each other class, at least one where two are left.
         seed: Draws which.
     """
     known, rows = np.unique(labels), np.arange(len(labels))
@@ -128,7 +128,7 @@ def teaching_parts(
     if count and clips:
         for label in known[~np.isin(known, held_classes)]:
             own = numbers.permutation(np.flatnonzero(labels == label))
-            is_kept[own[: max(1, round(clips * len(own)))] if len(own) > 1 else []] = True
+            is_kept[own[: max(1, round(clips * len(own)))] if len(own) > 2 else []] = True
     return TeachingParts(
         rows[~is_held & ~is_kept], rows[is_kept], rows[is_held], held_classes.astype(np.int64)
     )

@@ -40,8 +40,8 @@ def positions_to_features(recognizer: Recognizer, positions: Tensor, mode: Mode)
         return pooled
     if not hasattr(network, "feature_sequence"):
         raise UsageError(
-            f"mode=temporal: expected an encoder with features over time (shift-gcn, st-gcn), got "
-            f"{recognizer.checkpoint.kind}; add --set recognizer.model.name=shift-gcn"
+            f"mode=temporal: expected an encoder with features over time (kinematics, shift-gcn, "
+            f"st-gcn), got {recognizer.checkpoint.kind}; add --set recognizer.model.name=kinematics"
         )
     sequence: Tensor = network.feature_sequence(x)
     return sequence

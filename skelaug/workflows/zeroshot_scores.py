@@ -30,6 +30,7 @@ from skelaug.workflows.zeroshot_features import features_of
 from skelaug.workflows.zeroshot_material import ZeroShotMaterial, file_of
 from skelaug.workflows.zeroshot_texts import Ask, pooled_texts
 from skelaug.zeroshot.alignment import Alignment, fit_alignment
+from skelaug.zeroshot.feature_scale import Standardise, fit_scale
 from skelaug.zeroshot.noise_error import fit_temperature, noise_errors
 from skelaug.zeroshot.ridge import RidgeMap, fit_ridge
 from skelaug.zeroshot.text_prior import around
@@ -51,6 +52,7 @@ _BATCH = 128
 
 Scores = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,34 +206,35 @@ def rival_scores(
     Args:
         model: Whose texts they are.
         asked: Clips of the test part.
-        features: Raw ones of the training clips, N L D; what is learnt from are these as the
-            matching network takes them.
+        features: Raw ones of the training clips, N L D. What is learnt from are these as a matching
+            network takes them: for the constant, one that has not met the classes held out.
         labels: Their classes.
         parts: Which of them are learnt from; where the model is refitted, at first.
         seed: Of the alignment.
     """
-    x, tested = (
+    taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
+    raw, standardise = torch.from_numpy(features), cast(Standardise, model.told["standardise"])
+    first = fit_scale(raw[taught], torch.from_numpy(labels[taught]), standardise)
+    x = first.applied(raw).flatten(1).numpy()
+    texts = pooled_texts(model.text, model.descriptions, cast(Ask, model.told["ask"]))
+    steps = int(model.told["rival_steps"])
+    is_held = np.isin(np.arange(asked.num_seen), parts.held_classes)
+    rivals: dict[str, Callable[[Vectors, Rows], RidgeMap | Alignment]] = {
+        "ridge": lambda x, own: fit_ridge(x, own, texts),
+        "alignment": lambda x, own: fit_alignment(x, own, texts, seed=seed, steps=steps),
+    }
+    again, tested = (
         model.standardised(torch.from_numpy(own)).flatten(1).cpu().numpy()
         for own in (features, asked.features)
     )
-    texts = pooled_texts(model.text, model.descriptions, cast(Ask, model.told["ask"]))
-    steps = int(model.told["rival_steps"])
-    taught, kept = parts.taught, np.concatenate([parts.kept, parts.held])
-    is_held = np.isin(np.arange(asked.num_seen), parts.held_classes)
-    rivals: dict[str, Callable[[Rows], RidgeMap | Alignment]] = {
-        "ridge": lambda rows: fit_ridge(x[rows], labels[rows], texts),
-        "alignment": lambda rows: fit_alignment(
-            x[rows], labels[rows], texts, seed=seed, steps=steps
-        ),
-    }
     found = {}
     for name, fitted in rivals.items():
-        rival, constant = fitted(taught), 0.0
+        rival, constant = fitted(x[taught], labels[taught]), 0.0
         if len(parts.kept) and len(parts.held):
             own = rival.scores(x[kept], texts[: asked.num_seen])
             constant = choose_constant(own, labels[kept], ~is_held)
         if model.told["refit"]:
-            rival = fitted(np.arange(len(x)))
+            rival = fitted(again, labels)
         found[name] = scored(rival.scores(tested, texts), asked, model.is_learnt, constant)
     return found
 

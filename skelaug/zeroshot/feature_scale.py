@@ -23,7 +23,7 @@ __all__ = ["FeatureScale", "Standardise", "fit_scale"]
 Standardise = Literal["none", "scale", "whiten"]
 """Whether features stay raw, are centred and divided by one number, or whitened within classes."""
 
-_DEAD = 1e-6  # of its size; a feature that varies less is constant but for rounding
+_DEAD = 1e-6  # of its size, and of that of all; what varies less does so by rounding
 _NOISE = 0.1
 
 
@@ -57,6 +57,9 @@ def fit_scale(
         labels: Class of each clip, N.
         how: ``none`` leaves features as they are, as the published code does.
         noise: r, the share of independent noise that is added to the correlations.
+
+    Raises:
+        ValueError: Nothing varies within classes, so there is nothing to whiten by.
     """
     size = features.shape[-1]
     if how == "none":
@@ -87,7 +90,9 @@ def _whitening(away: Tensor, power: Tensor, noise: float) -> Tensor:
         noise: r.
     """
     deviation = away.square().mean(dim=0).sqrt()
-    lives = deviation > _DEAD * power.sqrt()
+    lives = deviation > _DEAD * torch.maximum(power, power.mean()).sqrt()
+    if not lives.any():
+        raise ValueError("features: expected two clips of a class that differ, got none")
     inverse = torch.where(lives, 1 / torch.where(lives, deviation, 1.0), 0.0)
     away = away * inverse
     values, axes = torch.linalg.eigh(away.T @ away / len(away))

@@ -48,7 +48,11 @@ def find_model(name_or_run: str | Path) -> Path:
     if name in models:
         return models[name]
     if path.is_dir():
-        raise NotFoundError(f"{path}: expected a run with *.safetensors in it, got none")
+        hint = "; its training has not come to its end, --resume goes on"
+        begun = (path / "config.yaml").exists()
+        raise NotFoundError(
+            f"{path}: expected a run with *.safetensors in it, got none{hint if begun else ''}"
+        )
     near = did_you_mean(name, models) if models else "none is packaged; give a run directory"
     raise NotFoundError(f"model {name!r}: no packaged model and no run directory; {near}")
 

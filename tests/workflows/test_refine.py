@@ -153,3 +153,23 @@ def test_mistakes_name_what_to_do(settings):
         workflow.run(settings(sample=2))
     with pytest.raises(NotFoundError, match="--method butterworth"):
         workflow.run(settings(method="diffusion", model="nowhere"))
+
+
+def test_a_clip_in_which_nobody_was_measured_is_listed(
+    settings, tmp_path, write_file, make_sequence
+):
+    empty = make_sequence("wave", name="empty")
+    gone = np.full_like(empty.positions, np.nan)
+    absent = empty.replaced(name="absent", positions=gone, observed=np.zeros_like(empty.observed))
+    empty = empty.replaced(positions=gone)
+    data = write_file(tmp_path / "some.h5", [make_sequence("wave", name="whole"), empty, absent])
+    report = workflow.run(settings(data=data))
+    assert [(one.name, one.reason) for one in report.rejected] == [
+        (name, "no joint was measured") for name in ("empty", "absent")
+    ]
+    assert report.refined == 1
+
+
+def test_what_counts_for_nothing_is_said(settings):
+    report = workflow.run(settings(model="nix", steps=3), dry_run=True)
+    assert [warning.split()[0] for warning in report.warnings] == ["--model", "--steps"]

@@ -159,6 +159,31 @@ def test_a_refitting_run_that_stops_while_it_validates_goes_on(unseen, train, mo
     assert load_zeroshot(unseen / "again").constant == load_zeroshot(unseen / "straight").constant
 
 
+def test_with_too_few_classes_to_hold_one_out_there_is_one_network(unseen, train):
+    named = list(SequenceFile(unseen / "actions.h5").classes)
+    report = train("few", "refit=true", f"classes=unseen={','.join(named[3:])}")
+    assert not (unseen / "few" / "validation").exists()
+    assert any("no seen class is held out" in warning for warning in report.warnings)
+    assert load_zeroshot(unseen / "few").told["refit"] is False
+
+
+def test_a_dry_run_counts_both_networks(train):
+    once, twice = (train("dry", one, dry_run=True) for one in ("refit=false", "refit=true"))
+    rates = [one.estimated_seconds * one.steps_per_second / one.steps for one in (once, twice)]
+    np.testing.assert_allclose(rates, [1, 2], rtol=0.01)
+
+
+def test_force_does_not_delete_the_encoder_that_is_asked_for(unseen, train):
+    with pytest.raises(UsageError, match="another --out"):
+        train("run", f"encoder={unseen / 'run' / 'encoder'}", force=True)
+    assert (unseen / "run" / "encoder" / "model.safetensors").exists()
+
+
+def test_one_clip_of_each_class_is_too_few_to_whiten_by(unseen, train):
+    with pytest.raises(UsageError, match="standardise=scale"):
+        train("few", "standardise=whiten", "fraction=0.01")
+
+
 def test_a_given_encoder_is_used_as_it_is(unseen, train):
     report = train("again", f"encoder={unseen / 'run' / 'encoder'}")
     assert not (unseen / "again" / "encoder").exists()
@@ -259,7 +284,7 @@ def test_nothing_is_written_where_nothing_can_be_trained(unseen, train):
         (("classes=purls/utd-mhad/22-5",), DataError, "unseen=A,B"),
         (("text=magic",), NotFoundError, "minilm"),
         (("error_step=50",), UsageError, "0 to 49"),
-        (("mode=temporal",), UsageError, "shift-gcn"),
+        (("mode=temporal",), UsageError, "kinematics"),
         (("curriculum=blend", "words=true"), UsageError, "words=false"),
         (("ask=mean", "words=true"), UsageError, "ask=sparse"),
         (("model.arguments.features=3",), UsageError, "follow from other settings"),

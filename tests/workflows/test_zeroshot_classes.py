@@ -60,3 +60,10 @@ def test_two_classes_at_least_are_held_out_and_two_learnt(share):
     parts = teaching_parts(labels, classes=share, clips=0.25, seed=1)
     assert 2 <= len(parts.held_classes) <= 20
     assert len(np.unique(labels[parts.taught])) == 22 - len(parts.held_classes)
+
+
+def test_of_two_clips_of_a_class_both_are_learnt_from():
+    labels = np.repeat(np.arange(6), 2)
+    parts = teaching_parts(labels, classes=0.3, clips=0.5, seed=0)
+    assert not len(parts.kept)
+    assert np.unique(labels[parts.taught], return_counts=True)[1].tolist() == [2, 2, 2, 2]

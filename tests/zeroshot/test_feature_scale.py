@@ -75,3 +75,15 @@ def test_a_feature_that_never_varies_says_nothing() -> None:
     scale = fit_scale(x, labels, "whiten")
     assert torch.isfinite(scale.weights).all()
     assert not scale.weights[2].any()
+
+
+def test_noise_of_rounding_is_not_blown_up() -> None:
+    x, labels = drawn()
+    x[..., 2] = 1e-12 * x[..., 0]
+    assert not fit_scale(x, labels, "whiten").weights[2].any()
+
+
+def test_one_clip_of_each_class_is_nothing_to_whiten_by() -> None:
+    x, _ = drawn(count=5)
+    with pytest.raises(ValueError, match="two clips"):
+        fit_scale(x, torch.arange(5), "whiten")
