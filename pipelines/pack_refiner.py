@@ -100,7 +100,7 @@ def _table(tested: Path, truth: Path | None, model: Path, title: str) -> str:
     """What each method does to clips, as a table: with the truth errors, else accuracy."""
     ways = [(m, "keep") for m in METHODS[1:]]
     ways += [("butterworth", "rigid"), ("butterworth", "performer"), ("diffusion", "keep")]
-    ways += [("diffusion", "rigid"), ("diffusion", "auto")]
+    ways += [("diffusion", "rigid"), ("diffusion", "performer")]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         done = Path(folder) / "done.h5"

@@ -6,7 +6,7 @@
         --folds camera=1 camera=2
 
 Each fold is tested by a recognizer of the other folds. Folds are of the training part, so that what
-is chosen here (the packaged refiner's low pass and bones were) has not seen the test part. A line
+is learnt here has not seen the test part. A line
 per way: mean acceleration and variation of bone lengths over the file; accuracy over all folds in
 %, and of how many clips it becomes right and wrong. What is finished is not done twice.
 """
