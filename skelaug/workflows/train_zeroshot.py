@@ -12,23 +12,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from skelaug.checkpoint import Checkpoint, load_checkpoint
-from skelaug.diffusion.parameterization import noised
-from skelaug.diffusion.schedule import scaled_linear_schedule
 from skelaug.errors import UsageError
-from skelaug.learner import Batches, Loss
 from skelaug.models import build
-from skelaug.optimisation import batch_indices
 from skelaug.place import Place
 from skelaug.progress import Progress, silent
-from skelaug.seeds import Stream, generator
+from skelaug.seeds import generator
 from skelaug.text.descriptions import describe_classes
 from skelaug.text.encoder import TextEncoder, open_encoder
 from skelaug.workflows.provenance import file_hashes
@@ -46,6 +42,7 @@ from skelaug.workflows.zeroshot_classes import (
 )
 from skelaug.workflows.zeroshot_config import PRESETS, EncoderConfig, TrainZeroshotConfig
 from skelaug.workflows.zeroshot_features import cached_features, feature_sizes
+from skelaug.workflows.zeroshot_lessons import lesson_batches, lesson_loss
 from skelaug.workflows.zeroshot_material import (
     ZeroShotMaterial,
     file_of,
@@ -53,11 +50,8 @@ from skelaug.workflows.zeroshot_material import (
 )
 from skelaug.workflows.zeroshot_scores import calibrate, finished, judge
 from skelaug.workflows.zeroshot_texts import ClassBank, TextScale, all_sentences, encoded
-from skelaug.zeroshot.curriculum import Curriculum
 from skelaug.zeroshot.feature_scale import fit_scale
-from skelaug.zeroshot.losses import FDSMLoss, TDSMLoss
-from skelaug.zeroshot.noise_error import Texts
-from skelaug.zeroshot.text_prior import around, fit_prior
+from skelaug.zeroshot.text_prior import fit_prior
 from skelaug.zoo import find_model, find_weights
 
 __all__ = ["PRESETS", "TrainZeroshotConfig", "run"]
@@ -119,8 +113,8 @@ def _plan(config: TrainZeroshotConfig, source: _Source) -> Plan[ZeroShotMaterial
         prepare=source.prepare,
         stand_in=source.stand_in,
         network=source.network,
-        batches=partial(_batches, config),
-        loss=partial(_loss, config),
+        batches=partial(lesson_batches, config),
+        loss=partial(lesson_loss, config),
         meta={},
         inputs=source.inputs(),
         evaluate=partial(judge, seed=config.seed),
@@ -401,49 +395,3 @@ def _untrained(config: TrainRecognizerConfig, clips: TrainingClips) -> Recognize
         kind, arguments, network.state_dict(), motions.layout, clips.classes, meta
     )
     return recognizer_of(checkpoint, name="encoder", path=config.out)
-
-
-def _loss(config: TrainZeroshotConfig, own: ZeroShotMaterial) -> Loss:
-    schedule = scaled_linear_schedule(config.diffusion_steps)
-    axis: Literal["channel", "time"] = "channel" if config.mode == "channel" else "time"
-    spectral = FDSMLoss(schedule, **config.spectral_loss.model_dump(), axis=axis)
-    taught = spectral if config.method == "fdsm" else TDSMLoss(config.margin)
-
-    def loss(network: nn.Module, /, *tensors: Tensor) -> dict[str, Tensor]:
-        return taught(around(network, own.prior, schedule), *tensors)
-
-    return loss
-
-
-def _batches(config: TrainZeroshotConfig, own: ZeroShotMaterial, batch: int) -> Batches:
-    """From the number of an update to the tensors of the loss."""
-    schedule, taught = scaled_linear_schedule(config.diffusion_steps), own.parts.taught
-    z, labels = own.z[taught], torch.from_numpy(own.labels[taught])
-    learnt = torch.from_numpy(np.unique(own.labels[taught]))
-    steps = config.optimisation.for_clips(len(own.clips.rows)).steps
-    curriculum = None if config.curriculum == "blend" else Curriculum(config.curriculum, steps)
-
-    def batches(step: int) -> tuple[Tensor, ...]:
-        numbers = generator(config.seed, Stream.TRAIN_NOISE, step)
-        rows = torch.from_numpy(batch_indices(config.seed, step, batch=batch, count=len(z)))
-        clean, true = z[rows], labels[rows]
-        noise = torch.randn(clean.shape, generator=numbers)
-        t = torch.randint(len(schedule), (batch,), generator=numbers)
-        x = noised(clean, noise, schedule.alpha_bars[t])
-        if config.method == "tdsm":  # one text per class, so nothing is drawn
-            false = learnt[torch.randint(len(learnt), (batch,), generator=numbers)]
-            right, wrong = own.bank.sparse[true], own.bank.sparse[false]
-            return x, t, noise, *_tensors_of(right), *_tensors_of(wrong), false != true
-        if curriculum is None:
-            text = own.bank.blended(true, generator=numbers)
-        else:
-            is_rich = curriculum.draw(step, batch, generator=numbers)
-            text = own.bank.drawn(true, is_rich, generator=numbers)
-        return x, t, noise, *_tensors_of(text.trimmed())
-
-    return batches
-
-
-def _tensors_of(texts: Texts) -> tuple[Tensor, ...]:
-    assert texts.gain is not None
-    return texts.local, texts.mask, texts.pooled, texts.gain

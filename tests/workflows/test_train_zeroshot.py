@@ -93,7 +93,7 @@ def test_clips_of_unseen_classes_are_not_learnt_from(unseen, train):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(unseen, train, monkeypatch):
     made = []
-    original = workflow._batches
+    original = workflow.lesson_batches
 
     def interrupting(config, own, batch):
         batches = original(config, own, batch)
@@ -106,7 +106,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(unseen, train, monkeypatch):
 
         return one
 
-    monkeypatch.setattr(workflow, "_batches", interrupting)
+    monkeypatch.setattr(workflow, "lesson_batches", interrupting)
     with pytest.raises(InterruptedRunError, match="--resume"):
         train("again")
     report = train("again", resume=True)
@@ -134,7 +134,7 @@ def test_a_refitted_model_learns_from_all_classes_and_is_calibrated_by_held_out_
 
 
 def test_a_refitting_run_that_stops_while_it_validates_goes_on(unseen, train, monkeypatch):
-    original = workflow._batches
+    original = workflow.lesson_batches
 
     def interrupting(config, own, batch):
         batches = original(config, own, batch)
@@ -147,7 +147,7 @@ def test_a_refitting_run_that_stops_while_it_validates_goes_on(unseen, train, mo
         return one
 
     with monkeypatch.context() as patch:
-        patch.setattr(workflow, "_batches", interrupting)
+        patch.setattr(workflow, "lesson_batches", interrupting)
         with pytest.raises(InterruptedRunError, match="--resume"):
             train("again", "refit=true")
     assert not (unseen / "again" / "state.pt").exists()
@@ -247,7 +247,7 @@ def test_batches_are_noised_features_and_texts_of_their_classes(unseen, zeroshot
     directory = RunDirectory(unseen / "run")
     own = source.prepare(clips, directory, Place(torch.device("cpu")), silent)
     assert {clips.classes[label] for label in clips.labels} == set(own.classes.seen)
-    batches = workflow._batches(config, own, 8)
+    batches = workflow.lesson_batches(config, own, 8)
     x, t, noise, local, mask, pooled, gain = batches(0)
     alpha_bar = scaled_linear_schedule(50).alpha_bars[t][:, None, None].float()
     z = (x - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt()
