@@ -195,7 +195,7 @@ class _Source:
             self._given(clips)
         parts = self._parts(clips.labels)
         taught = np.unique(clips.labels[parts.taught], return_counts=True)[1]
-        if self.config.standardise == "whiten" and taught.max() < 2:
+        if self.config.standardise == "whiten" and taught.max(initial=0) < 2:
             raise UsageError(
                 "standardise=whiten: expected two clips or more of a class to learn from, got one "
                 "of each; add --set standardise=scale"

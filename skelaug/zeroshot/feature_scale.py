@@ -18,6 +18,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from skelaug.errors import DataError
+
 __all__ = ["FeatureScale", "Standardise", "fit_scale"]
 
 Standardise = Literal["none", "scale", "whiten"]
@@ -59,7 +61,7 @@ def fit_scale(
         noise: r, the share of independent noise that is added to the correlations.
 
     Raises:
-        ValueError: Nothing varies within classes, so there is nothing to whiten by.
+        DataError: Nothing varies within classes, so there is nothing to whiten by.
     """
     size = features.shape[-1]
     if how == "none":
@@ -92,7 +94,10 @@ def _whitening(away: Tensor, power: Tensor, noise: float) -> Tensor:
     deviation = away.square().mean(dim=0).sqrt()
     lives = deviation > _DEAD * torch.maximum(power, power.mean()).sqrt()
     if not lives.any():
-        raise ValueError("features: expected two clips of a class that differ, got none")
+        raise DataError(
+            "features: expected two clips of a class that differ to whiten by, got none; add --set "
+            "standardise=scale"
+        )
     inverse = torch.where(lives, 1 / torch.where(lives, deviation, 1.0), 0.0)
     away = away * inverse
     values, axes = torch.linalg.eigh(away.T @ away / len(away))

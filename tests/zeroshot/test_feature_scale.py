@@ -8,6 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
 
+from skelaug.errors import DataError
 from skelaug.zeroshot.feature_scale import fit_scale
 
 
@@ -85,5 +86,5 @@ def test_noise_of_rounding_is_not_blown_up() -> None:
 
 def test_one_clip_of_each_class_is_nothing_to_whiten_by() -> None:
     x, _ = drawn(count=5)
-    with pytest.raises(ValueError, match="two clips"):
+    with pytest.raises(DataError, match="two clips"):
         fit_scale(x, torch.arange(5), "whiten")
